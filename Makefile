@@ -1,0 +1,104 @@
+# Needs Go, make and a C compiler (for the race detector); Node for the contract test. Everything else is pinned and
+# fetched through Go modules: tools in hack/tools and hack/lint, the control plane of tests in hack/versions.env.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# IMG is the image that docker-build makes, and that build-installer and deploy write into the manifests.
+IMG ?= seam-session-operator:$(VERSION)
+CONTAINER_TOOL ?= docker
+# OUT is where generated files go: hack/verify.sh sets it to a temporary folder.
+OUT ?= .
+FUZZTIME ?= 30s
+
+BIN := .cache/bin
+TOOL := go tool -modfile=hack/tools/go.mod
+LINT := go tool -modfile=hack/lint/go.mod golangci-lint
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false
+
+##@ Develop
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: generate
+generate: ## Generate deep-copy methods
+	@$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/v1alpha1 output:object:dir=$(OUT)/api/v1alpha1
+
+.PHONY: manifests
+manifests: ## Generate the CRD, the RBAC rules and docs/api.md
+	@mkdir -p $(OUT)/docs
+	@$(TOOL) controller-gen crd paths=./api/... output:crd:dir=$(OUT)/config/crd/bases
+	@$(TOOL) controller-gen rbac:roleName=manager-role paths=./internal/... output:rbac:dir=$(OUT)/config/rbac
+	@$(TOOL) crd-ref-docs --config=hack/crd-ref-docs.yaml --source-path=api --renderer=markdown --output-path=$(OUT)/docs/api.md --log-level=ERROR
+
+.PHONY: fmt
+fmt: ## Format the Go code
+	@$(LINT) fmt
+
+.PHONY: vet
+vet: ## Run go vet
+	@go vet ./...
+
+.PHONY: lint
+lint: ## Run golangci-lint
+	@$(LINT) run
+
+.PHONY: verify
+verify: ## Check that generated files, formatting, modules and pins are as committed
+	@hack/verify.sh
+
+##@ Test
+
+.PHONY: test
+test: ## Run all tests with the race detector; sets up all that they need
+	@hack/test.sh
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz test for FUZZTIME (default 30s)
+	@hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: demo
+demo: build ## Show the operator at work on a control plane of its own; Ctrl-C ends it
+	@hack/fake-seam/install.sh
+	@assets=$$(hack/controlplane/assets.sh) && $(GO_BUILD) -o $(BIN)/demo ./hack/demo && \
+		KUBEBUILDER_ASSETS=$$assets exec $(BIN)/demo --operator=$(BIN)/seam-session-operator
+
+##@ Build
+
+.PHONY: build
+build: ## Build the operator into .cache/bin
+	@$(GO_BUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/seam-session-operator .
+
+.PHONY: run
+run: build ## Run the operator against the current kubeconfig (flags in ARGS)
+	@exec $(BIN)/seam-session-operator $(ARGS)
+
+.PHONY: docker-build
+docker-build: ## Build the image IMG with CONTAINER_TOOL
+	@$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) -t $(IMG) .
+
+.PHONY: build-installer
+build-installer: ## Render all manifests, with the image IMG, into .cache/install.yaml
+	@hack/installer.sh $(IMG) > .cache/install.yaml
+	@echo .cache/install.yaml
+
+##@ Deploy
+
+.PHONY: install
+install: ## Install the CRD into the current cluster
+	@$(TOOL) kustomize build config/crd | kubectl apply -f -
+
+.PHONY: uninstall
+uninstall: ## Remove the CRD, and with it every SeamClientSession
+	@$(TOOL) kustomize build config/crd | kubectl delete --ignore-not-found -f -
+
+.PHONY: deploy
+deploy: build-installer ## Install CRD, RBAC and operator into the current cluster
+	@kubectl apply -f .cache/install.yaml
+
+.PHONY: undeploy
+undeploy: build-installer ## Remove all that deploy installed
+	@kubectl delete --ignore-not-found -f .cache/install.yaml

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Runs all tests: brings up what they need (control plane, Seam's own fake), then go test with the race detector over
+# every package. Leaves log and coverage profile in .cache. go test's closing lines are repeated at the end, below the
+# coverage, so that they are the last thing on the screen.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+hack/fake-seam/install.sh
+KUBEBUILDER_ASSETS=$(hack/controlplane/assets.sh)
+export KUBEBUILDER_ASSETS
+
+mkdir -p .cache
+log=.cache/test.log profile=.cache/cover.out
+# seamtest is itself a part of the tests.
+covered=$(go list ./internal/... | grep -v '/seamtest$' | paste -sd, -)
+status=0
+go test -race -count=1 -timeout=10m -coverpkg="$covered" -coverprofile="$profile" "$@" ./... 2>&1 | tee "$log" || status=$?
+
+if [ "$status" -eq 0 ]; then
+  printf '\ncoverage of internal/: %s\n' "$(go tool cover -func="$profile" | awk '/^total:/ { print $NF }')"
+fi
+grep -E '^(ok|FAIL|\?) ' "$log" || true
+exit "$status"
