@@ -82,8 +82,7 @@ docker-build: ## Build the image IMG with CONTAINER_TOOL
 
 .PHONY: build-installer
 build-installer: ## Render all manifests, with the image IMG, into .cache/install.yaml
-	@hack/installer.sh $(IMG) > .cache/install.yaml
-	@echo .cache/install.yaml
+	@hack/installer.sh $(IMG)
 
 ##@ Deploy
 
