@@ -19,5 +19,5 @@ go test -race -count=1 -timeout=10m -coverpkg="$covered" -coverprofile="$profile
 if [ "$status" -eq 0 ]; then
   printf '\ncoverage of internal/: %s\n' "$(go tool cover -func="$profile" | awk '/^total:/ { print $NF }')"
 fi
-grep -E '^(ok|FAIL|\?) ' "$log" || true
+grep -E '^(ok|FAIL|\?)([[:space:]]|$)' "$log" || true
 exit "$status"
