@@ -1,0 +1,318 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// SeamClientSession names a Seam client session whose token is kept in a Secret of the same namespace.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=seamclientsessions,singular=seamclientsession,shortName=scs,categories=seam,scope=Namespaced
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether a usable token is in the Secret"
+// +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.secretName`,description="The Secret that holds the token"
+// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expiresAt`,description="When the token ends"
+// +kubebuilder:printcolumn:name="Synced",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Synced")].status`,description="Whether the last attempt worked"
+// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Synced")].reason`,description="Why the last attempt worked or failed"
+// +kubebuilder:printcolumn:name="Session",type=string,priority=1,JSONPath=`.status.clientSessionID`,description="The Seam client session"
+// +kubebuilder:printcolumn:name="Next",type=string,priority=1,JSONPath=`.status.nextFetchTime`,description="When Seam is asked again"
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="(has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) != (has(self.spec.credentialSecretRef) ? self.spec.credentialSecretRef.name : ”)",fieldPath=".spec.secret.name",reason=FieldValueInvalid,message="the token would overwrite the credential: set spec.secret.name (default: the name of this object) to another name than spec.credentialSecretRef.name"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.userIdentifierKeySecretRef) || (has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) != self.spec.userIdentifierKeySecretRef.name",fieldPath=".spec.secret.name",reason=FieldValueInvalid,message="the token would overwrite the user identifier key: set spec.secret.name (default: the name of this object) to another name than spec.userIdentifierKeySecretRef.name"
+type SeamClientSession struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec says which session, with which credential, how often, and where its token goes.
+	// +required
+	Spec SeamClientSessionSpec `json:"spec"`
+
+	// status is what the operator last saw and did.
+	// +optional
+	Status SeamClientSessionStatus `json:"status,omitempty"`
+}
+
+// SeamClientSessionSpec says which session, with which credential, how often, and where its token goes.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.clientSessionID), has(self.userIdentifierKey), has(self.userIdentifierKeySecretRef)].filter(set, set).size() == 1",message="set exactly one of clientSessionID, userIdentifierKey and userIdentifierKeySecretRef"
+type SeamClientSessionSpec struct {
+	// clientSessionID selects the session by its ID at Seam. It is opaque: letters, digits, '_' and '-'.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]+$')",message="must be the ID of a Seam client session, made of letters, digits, '_' and '-', such as c2cbd177-1ace-414b-bb1e-9f129e4a05c1"
+	ClientSessionID string `json:"clientSessionID,omitempty"`
+
+	// userIdentifierKey selects the session by the key of its user. Seam holds that this key should be known to the user
+	// only: where that matters, use userIdentifierKeySecretRef.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	UserIdentifierKey string `json:"userIdentifierKey,omitempty"`
+
+	// userIdentifierKeySecretRef selects the session by a user identifier key that is read from a Secret of this
+	// namespace.
+	// +optional
+	UserIdentifierKeySecretRef *SecretKeyReference `json:"userIdentifierKeySecretRef,omitempty"`
+
+	// credentialSecretRef names the Secret of this namespace that holds the credential for Seam: an API key, a personal
+	// access token, a console session or a client session token. A publishable key can't read sessions.
+	// +required
+	CredentialSecretRef CredentialReference `json:"credentialSecretRef"`
+
+	// workspaceID is sent to Seam as the seam-workspace header, and every answer must be about it. A personal access token
+	// and a console session need it.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]+$')",message="must be the ID of a Seam workspace, made of letters, digits, '_' and '-', such as b887bf84-9849-4454-a562-cf84293d9781"
+	WorkspaceID string `json:"workspaceID,omitempty"`
+
+	// refreshInterval is how long the operator waits at most before it asks Seam again, at least 30s.
+	// +optional
+	// +kubebuilder:default="1h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')",message="must be a duration such as 30s, 10m or 1h30m"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$') || duration(self) >= duration('30s')",message="must be at least 30s"
+	RefreshInterval *metav1.Duration `json:"refreshInterval,omitempty"`
+
+	// renewBefore is how long before the end of the session the operator begins to look more often whether its owner has
+	// extended it. Default: a third of the life that this expiry promised when it was first seen, at most 24h.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')",message="must be a duration such as 30s, 10m or 1h30m"
+	RenewBefore *metav1.Duration `json:"renewBefore,omitempty"`
+
+	// secret says where the token goes.
+	// +optional
+	// +kubebuilder:default={}
+	Secret SecretSpec `json:"secret,omitempty"`
+
+	// suspend stops the operator from asking Seam and from writing the Secret. What is in the Secret stays.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// CredentialReference names a key of a Secret of the same namespace that holds a credential for Seam.
+type CredentialReference struct {
+	// name of the Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be the name of a Secret: lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit"
+	Name string `json:"name"`
+
+	// key in the Secret.
+	// +optional
+	// +kubebuilder:default=SEAM_API_KEY
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._A-Za-z0-9]+$')",message="must be a key of a Secret: letters, digits, '-', '_' and '.'"
+	Key string `json:"key,omitempty"`
+}
+
+// SecretKeyReference names a key of a Secret of the same namespace.
+type SecretKeyReference struct {
+	// name of the Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be the name of a Secret: lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit"
+	Name string `json:"name"`
+
+	// key in the Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._A-Za-z0-9]+$')",message="must be a key of a Secret: letters, digits, '-', '_' and '.'"
+	Key string `json:"key"`
+}
+
+// LabelValue is the value of a label, as Kubernetes defines it.
+//
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:XValidation:rule="self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')",message="must be a label value: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit"
+type LabelValue string
+
+// AnnotationValue is the value of an annotation.
+//
+// +kubebuilder:validation:MaxLength=4096
+type AnnotationValue string
+
+// Template is a text/template for one value of the Secret. See docs/spec.md for the fields and functions it may use.
+//
+// +kubebuilder:validation:MaxLength=8192
+type Template string
+
+// SecretSpec says what the Secret that holds the token looks like.
+type SecretSpec struct {
+	// name of the Secret; by default the name of this object. It must not be a Secret that this object refers to.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be the name of a Secret: lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit"
+	Name string `json:"name,omitempty"`
+
+	// labels that the Secret gets beside those of the operator.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="every key must be a label key such as team or example.com/team"
+	// +kubebuilder:validation:XValidation:rule="self.all(key, !key.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io)/') || key.startsWith('app.kubernetes.io/'))",message="keys under kubernetes.io and k8s.io are not allowed, but for app.kubernetes.io: Kubernetes could act on them; use a domain of your own"
+	// +kubebuilder:validation:XValidation:rule="self.all(key, !key.matches('^([^/]*[.])?connect[.]seam[.]co/') && key != 'app.kubernetes.io/managed-by')",message="keys under connect.seam.co and app.kubernetes.io/managed-by belong to the operator: use a domain of your own"
+	Labels map[string]LabelValue `json:"labels,omitempty"`
+
+	// annotations that the Secret gets beside those of the operator.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="every key must be an annotation key such as note or example.com/note"
+	// +kubebuilder:validation:XValidation:rule="self.all(key, !key.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io)/') || key.startsWith('app.kubernetes.io/'))",message="keys under kubernetes.io and k8s.io are not allowed, but for app.kubernetes.io: Kubernetes could act on them; use a domain of your own"
+	// +kubebuilder:validation:XValidation:rule="self.all(key, !key.matches('^([^/]*[.])?connect[.]seam[.]co/') && key != 'app.kubernetes.io/managed-by')",message="keys under connect.seam.co and app.kubernetes.io/managed-by belong to the operator: use a domain of your own"
+	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
+
+	// type of the Secret. It can't be changed later, as in Kubernetes itself.
+	// +optional
+	// +kubebuilder:default=Opaque
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!(self in ['kubernetes.io/service-account-token', 'bootstrap.kubernetes.io/token'])",message="Kubernetes acts on Secrets of this type: use Opaque"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the type of a Secret can't be changed: create another SeamClientSession with another spec.secret.name"
+	Type string `json:"type,omitempty"`
+
+	// template gives for each key of the Secret a Go text/template. Default: the keys token, client_session_id,
+	// workspace_id and expires_at with the value of the field of that name.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(key, size(key) <= 253 && key.matches('^[-._A-Za-z0-9]+$') && key != '.' && !key.startsWith('..'))",message="every key must be a key of a Secret: at most 253 letters, digits, '-', '_' and '.', not beginning with '..'"
+	Template map[string]Template `json:"template,omitempty"`
+
+	// retentionPolicy says when the Secret is deleted.
+	// +optional
+	// +kubebuilder:default={}
+	RetentionPolicy RetentionPolicy `json:"retentionPolicy,omitempty"`
+}
+
+// RetentionAction says what happens to the Secret.
+//
+// +kubebuilder:validation:Enum=Delete;Retain
+type RetentionAction string
+
+// What happens to the Secret.
+const (
+	// RetentionDelete deletes the Secret.
+	RetentionDelete RetentionAction = "Delete"
+	// RetentionRetain leaves the Secret as it is.
+	RetentionRetain RetentionAction = "Retain"
+)
+
+// RetentionPolicy says when the Secret is deleted.
+type RetentionPolicy struct {
+	// whenDeleted says what happens to the Secret when this object is deleted, or names another Secret: Delete (it is
+	// garbage-collected with the object) or Retain.
+	// +optional
+	// +kubebuilder:default=Delete
+	WhenDeleted RetentionAction `json:"whenDeleted,omitempty"`
+
+	// whenSessionEnds says what happens to the Secret when the session has expired or Seam says that it is gone: Retain or
+	// Delete.
+	// +optional
+	// +kubebuilder:default=Retain
+	WhenSessionEnds RetentionAction `json:"whenSessionEnds,omitempty"`
+}
+
+// SeamClientSessionStatus is what the operator last saw and did. All times are in whole seconds.
+type SeamClientSessionStatus struct {
+	// observedGeneration is the generation of the spec that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions are Ready, Synced, and where they apply Expiring and Stalled.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// secretName is the Secret that was last written.
+	// +optional
+	SecretName string `json:"secretName,omitempty"`
+
+	// clientSessionID is the Seam client session that the selector resolved to.
+	// +optional
+	ClientSessionID string `json:"clientSessionID,omitempty"`
+
+	// workspaceID is the Seam workspace of the session.
+	// +optional
+	WorkspaceID string `json:"workspaceID,omitempty"`
+
+	// createdAt is when the session was created at Seam.
+	// +optional
+	CreatedAt *metav1.Time `json:"createdAt,omitempty"`
+
+	// expiresAt is when the session ends; absent if Seam gave no end.
+	// +optional
+	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
+
+	// expiryObservedTime is when this expiresAt was first seen.
+	// +optional
+	ExpiryObservedTime *metav1.Time `json:"expiryObservedTime,omitempty"`
+
+	// deviceCount is the number of devices that the session gives access to.
+	// +optional
+	DeviceCount *int32 `json:"deviceCount,omitempty"`
+
+	// tokenFingerprint is the first 12 hexadecimal digits of the token's SHA-256: it tells two tokens apart and reveals
+	// neither.
+	// +optional
+	TokenFingerprint string `json:"tokenFingerprint,omitempty"`
+
+	// credentialVersion is the UID and the resourceVersion of the credential Secret that last succeeded.
+	// +optional
+	CredentialVersion string `json:"credentialVersion,omitempty"`
+
+	// lastFetchTime is when Seam last gave a good answer.
+	// +optional
+	LastFetchTime *metav1.Time `json:"lastFetchTime,omitempty"`
+
+	// lastAttemptTime is when Seam was last asked.
+	// +optional
+	LastAttemptTime *metav1.Time `json:"lastAttemptTime,omitempty"`
+
+	// nextFetchTime is when Seam is asked again; absent while that waits for a change, such as of the credential.
+	// +optional
+	NextFetchTime *metav1.Time `json:"nextFetchTime,omitempty"`
+
+	// lastRotationTime is when the token last changed.
+	// +optional
+	LastRotationTime *metav1.Time `json:"lastRotationTime,omitempty"`
+
+	// failedFetches counts the attempts in a row that failed.
+	// +optional
+	FailedFetches int32 `json:"failedFetches,omitempty"`
+
+	// lastHandledRefreshRequest is the last value of the annotation connect.seam.co/refresh-requested-at that was acted
+	// on.
+	// +optional
+	LastHandledRefreshRequest string `json:"lastHandledRefreshRequest,omitempty"`
+}
+
+// SeamClientSessionList is a list of SeamClientSessions.
+//
+// +kubebuilder:object:root=true
+type SeamClientSessionList struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []SeamClientSession `json:"items"`
+}
+
+// SecretName is the name of the Secret that the spec asks for.
+func (s *SeamClientSession) SecretName() string {
+	if s.Spec.Secret.Name != "" {
+		return s.Spec.Secret.Name
+	}
+	return s.Name
+}
