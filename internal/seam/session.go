@@ -1,0 +1,220 @@
+package seam
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxTokenBytes             = 4096
+	maxUserIdentifierKeyBytes = 4096
+	// maxOtherBytes bounds strings that nothing depends upon.
+	maxOtherBytes = 1024
+)
+
+// Selector names a session: exactly one of its fields is set. Printed or marshalled, it reveals nothing.
+type Selector struct {
+	// ClientSessionID is the session's ID.
+	ClientSessionID string
+	// UserIdentifierKey is the key of the session's user, which is a secret to some users. Which session Seam returns if
+	// several share it is undocumented.
+	UserIdentifierKey string
+}
+
+// check returns an InvalidRequest if the selector can't be sent as it is.
+func (s Selector) check() error {
+	invalid := func(text string) error { return &Error{Kind: InvalidRequest, text: text} }
+	switch key := s.UserIdentifierKey; {
+	case (s.ClientSessionID == "") == (key == ""):
+		return invalid("exactly one of client session ID and user identifier key must be given")
+	case key == "" && !identifier.MatchString(s.ClientSessionID):
+		return invalid("the client session ID must be 1 to 64 letters, digits, '_' and '-'")
+	case len(key) > maxUserIdentifierKeyBytes:
+		return invalid(fmt.Sprintf("the user identifier key must be at most %d bytes long", maxUserIdentifierKeyBytes))
+	case !utf8.ValidString(key):
+		return invalid("the user identifier key must be valid UTF-8")
+	case strings.ContainsFunc(key, unicode.IsControl):
+		return invalid("the user identifier key must hold no line breaks or other control characters")
+	}
+	return nil
+}
+
+// Format reveals nothing, whatever the verb.
+func (s Selector) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[selector]") }
+
+// MarshalJSON reveals nothing.
+func (s Selector) MarshalJSON() ([]byte, error) { return []byte(`"[selector]"`), nil }
+
+// ClientSession is a session of Seam's, as far as this project needs it. Printed or marshalled, it reveals neither token nor
+// keys.
+type ClientSession struct {
+	// ID is 1 to 64 letters, digits, '_' and '-'.
+	ID string
+	// WorkspaceID is of the same form; empty if Seam gave none.
+	WorkspaceID string
+	// Token is the secret: 1 to 4096 graphic ASCII characters.
+	Token string
+	// CreatedAt is when the session was made, in whole seconds; nil if Seam gave no time that can be read.
+	CreatedAt *time.Time
+	// ExpiresAt is when the session ends, in whole seconds, a fraction cut off; nil if Seam gave no end. It may be past.
+	ExpiresAt *time.Time
+	// UserIdentifierKey is a secret to some users; empty if Seam gave none.
+	UserIdentifierKey string
+	// UserIdentityID is empty if Seam gave none.
+	UserIdentityID string
+	// CustomerKey is empty if Seam gave none.
+	CustomerKey string
+	// DeviceCount is how many devices the session gives access to; nil if Seam did not say.
+	DeviceCount *int32
+}
+
+// String names the session by its ID.
+func (s ClientSession) String() string { return "client session " + s.ID }
+
+// GoString names the session by its ID.
+func (s ClientSession) GoString() string { return s.String() }
+
+// Format names the session by its ID, whatever the verb.
+func (s ClientSession) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// MarshalJSON gives the ID and no other field.
+func (s ClientSession) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]string{"client_session_id": s.ID})
+}
+
+// sessionAnswer is a good answer of /client_sessions/get. What may have any shape stays raw.
+type sessionAnswer struct {
+	OK            json.RawMessage `json:"ok"`
+	ClientSession *struct {
+		ClientSessionID   json.RawMessage `json:"client_session_id"`
+		WorkspaceID       json.RawMessage `json:"workspace_id"`
+		Token             json.RawMessage `json:"token"`
+		CreatedAt         json.RawMessage `json:"created_at"`
+		ExpiresAt         json.RawMessage `json:"expires_at"`
+		UserIdentifierKey json.RawMessage `json:"user_identifier_key"`
+		UserIdentityID    json.RawMessage `json:"user_identity_id"`
+		CustomerKey       json.RawMessage `json:"customer_key"`
+		DeviceCount       json.RawMessage `json:"device_count"`
+	} `json:"client_session"`
+}
+
+// decodeClientSession reads a good answer to a request for selector: tolerant of what Seam's reference leaves open, strict
+// about what must hold. Its error is an InvalidResponse or a Mismatch.
+func decodeClientSession(body []byte, credential credentialSecret, selector Selector) (*ClientSession, *Error) {
+	invalid := func(text string) (*ClientSession, *Error) {
+		return nil, &Error{Kind: InvalidResponse, text: text}
+	}
+	var answer sessionAnswer
+	if json.Unmarshal(body, &answer) != nil {
+		return invalid("the answer is not a client session in JSON: " + checkEndpoint)
+	}
+	wire := answer.ClientSession
+	if string(answer.OK) == "false" {
+		return invalid("the answer has status 200 but says that it is not ok")
+	}
+	if wire == nil {
+		return invalid("the answer holds no client session: " + checkEndpoint)
+	}
+	session := &ClientSession{
+		ID:                text(wire.ClientSessionID, math.MaxInt),
+		WorkspaceID:       text(wire.WorkspaceID, math.MaxInt),
+		Token:             text(wire.Token, math.MaxInt),
+		CreatedAt:         instant(text(wire.CreatedAt, maxOtherBytes)),
+		UserIdentifierKey: text(wire.UserIdentifierKey, maxUserIdentifierKeyBytes),
+		UserIdentityID:    text(wire.UserIdentityID, maxOtherBytes),
+		CustomerKey:       text(wire.CustomerKey, maxOtherBytes),
+		DeviceCount:       count(wire.DeviceCount),
+	}
+	if problem := session.problem(credential); problem != "" {
+		return invalid(problem)
+	}
+	if !absent(wire.WorkspaceID) && session.WorkspaceID == "" {
+		return invalid("the workspace ID in the answer can't be used")
+	}
+	if !absent(wire.ExpiresAt) {
+		if session.ExpiresAt = instant(text(wire.ExpiresAt, maxOtherBytes)); session.ExpiresAt == nil {
+			return invalid("the expires_at in the answer is not a time that can be read")
+		}
+	}
+	if mismatch := session.mismatch(credential, selector); mismatch != "" {
+		return nil, &Error{Kind: Mismatch, text: mismatch}
+	}
+	return session, nil
+}
+
+// problem says what makes the session unusable, if anything.
+func (s *ClientSession) problem(credential credentialSecret) string {
+	secrets := []string{s.Token, credential.value}
+	switch {
+	case s.Token == "":
+		return "the client session in the answer has no token"
+	case len(s.Token) > maxTokenBytes:
+		return fmt.Sprintf("the token in the answer is longer than %d bytes", maxTokenBytes)
+	case !isGraphicASCII(s.Token):
+		return "the token in the answer has white space, control or non-ASCII characters in it"
+	case credential.kind != clientSessionToken && strings.Contains(s.Token, credential.value):
+		return "the token in the answer is the credential itself"
+	case !identifier.MatchString(s.ID) || containsAny(s.ID, secrets):
+		return "the client session ID in the answer can't be used"
+	case s.WorkspaceID != "" && (!identifier.MatchString(s.WorkspaceID) || containsAny(s.WorkspaceID, secrets)):
+		return "the workspace ID in the answer can't be used"
+	}
+	return ""
+}
+
+// mismatch says how the session is not the one that was asked for, if it isn't.
+func (s *ClientSession) mismatch(credential credentialSecret, selector Selector) string {
+	switch {
+	case selector.ClientSessionID != "" && s.ID != selector.ClientSessionID:
+		return "the answer is about another client session than was asked for: " + checkEndpoint
+	case selector.UserIdentifierKey != "" && s.UserIdentifierKey != selector.UserIdentifierKey:
+		return "the answer is about another user than was asked for: check the user identifier key and the credential"
+	case credential.workspaceID != "" && s.WorkspaceID != credential.workspaceID:
+		return "the client session is of another workspace than was asked for: check the workspace ID and the credential"
+	}
+	return ""
+}
+
+// absent says whether a field was left out or is null.
+func absent(raw json.RawMessage) bool {
+	return len(raw) == 0 || bytes.Equal(raw, []byte("null"))
+}
+
+// text reads a JSON string of at most maxBytes; anything else counts as empty.
+func text(raw json.RawMessage, maxBytes int) string {
+	var s string
+	if json.Unmarshal(raw, &s) != nil || len(s) > maxBytes {
+		return ""
+	}
+	return s
+}
+
+// instant reads an RFC 3339 time in whole seconds, or nil.
+func instant(s string) *time.Time {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return nil
+	}
+	t = t.UTC().Truncate(time.Second)
+	if t.Year() < 1 || t.Year() > 9999 {
+		return nil
+	}
+	return &t
+}
+
+// count reads a whole number, which Seam's reference calls a float, or nil.
+func count(raw json.RawMessage) *int32 {
+	var f *float64
+	if json.Unmarshal(raw, &f) != nil || f == nil || *f != math.Trunc(*f) || *f < 0 || *f > math.MaxInt32 {
+		return nil
+	}
+	n := int32(*f)
+	return &n
+}
