@@ -1,0 +1,81 @@
+package secret
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+)
+
+// State is what the Secret that is there says of itself, as seen by a session.
+type State struct {
+	// Exists says whether there is a Secret at all. Without it all else is zero.
+	Exists bool
+	// Ours: it was written for this session, or one of the same name, and no other controller has taken it.
+	Ours bool
+	// Intact: all that the operator writes (data, type, labels, annotations, owner reference) is as it was written, whatever
+	// the spec was then, the owner reference is to this very session, and nobody has made it immutable.
+	Intact bool
+	// DataIntact: the data, and what the annotations say of the token in it, are as they were written. It is part of Intact,
+	// and all that it takes to believe ClientSessionID and ExpiresAt.
+	DataIntact bool
+	// ForSpec: it was written for what the spec asks now. Intact and ForSpec together: it is as it must be.
+	ForSpec bool
+	// Adoptable: its owner has consented that this session takes it, and nothing stands against that.
+	Adoptable bool
+	// Immutable: Kubernetes lets nobody change it.
+	Immutable bool
+	// TypeDiffers: it is of another type than the spec asks, and Kubernetes lets nobody change that.
+	TypeDiffers bool
+
+	// Session is the session that it was written for by its own word; empty if by none. Anybody can have written it.
+	Session string
+	// Controller is the kind and the name of the object that controls it, if that is not this session.
+	Controller string
+	// ClientSessionID is the Seam client session that its token belongs to. Believe it only with DataIntact.
+	ClientSessionID string
+	// ExpiresAt is when its token ends, in whole seconds; nil for never. Believe it only with DataIntact.
+	ExpiresAt *time.Time
+}
+
+// Inspect reads what current, full or digest, says of itself; nil means that there is none.
+func Inspect(current *corev1.Secret, session *v1alpha1.SeamClientSession) State {
+	if current == nil {
+		return State{}
+	}
+	state := State{
+		Exists:          true,
+		ForSpec:         current.Annotations[v1alpha1.AnnotationSpecHash] == SpecHash(session),
+		Immutable:       isImmutable(current),
+		TypeDiffers:     current.Type != typeFor(session),
+		Session:         current.Annotations[v1alpha1.AnnotationSession],
+		ClientSessionID: current.Annotations[v1alpha1.AnnotationClientSessionID],
+	}
+	controller := metav1.GetControllerOfNoCopy(current)
+	if controller != nil && !refersTo(*controller, session.Name) {
+		state.Controller = controller.Kind + " " + controller.Name
+	}
+	if t, err := time.Parse(time.RFC3339, current.Annotations[v1alpha1.AnnotationExpiresAt]); err == nil {
+		state.ExpiresAt = &t
+	}
+	state.Ours = state.Session == session.Name && state.Controller == ""
+	state.Adoptable = current.Annotations[v1alpha1.AnnotationAdoptBy] == session.Name &&
+		controller == nil && !state.TypeDiffers && !state.Immutable
+	recorded, _, _ := strings.Cut(current.Annotations[v1alpha1.AnnotationContentHash], ".")
+	state.DataIntact = recorded == tokenHash(current)
+	state.Intact = intact(current, session)
+	return state
+}
+
+// intact says whether all that the operator writes is as it was written, and the owner reference, if there is one, is to
+// this session and not to an earlier one of its name.
+func intact(current *corev1.Secret, session *v1alpha1.SeamClientSession) bool {
+	return !isImmutable(current) && current.Annotations[v1alpha1.AnnotationContentHash] == ContentHash(current) &&
+		!slices.ContainsFunc(current.OwnerReferences, func(ref metav1.OwnerReference) bool {
+			return refersTo(ref, session.Name) && ref.UID != session.UID
+		})
+}
