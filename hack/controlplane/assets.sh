@@ -72,7 +72,8 @@ trap 'rm -rf "$work"' EXIT
 
 if [ ! -d "$assets" ]; then
   download && finish "$assets"
-  say "setup-envtest could not get it ($(tail -n 1 "$work/log" 2>/dev/null | tail -c 60)): building it from source, once"
+  reason=$(tail -n 1 "$work/log" | tail -c 60)
+  say "setup-envtest could not get it (${reason:-no answer}): building it from source, once"
 fi
 version=k8s.io/component-base/version
 minor=${KUBE_VERSION#*.}
