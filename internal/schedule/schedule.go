@@ -138,7 +138,7 @@ func afterGood(in Input) time.Time {
 	} else {
 		// A third of what is left gives the owner's extension some three chances to be seen, and ever more often as the end
 		// comes near.
-		delay = min(delay, end.Sub(fetched)/3)
+		delay = min(delay, (end.Sub(fetched) / 3).Truncate(time.Second))
 	}
 	return notAfterEnd(fetched, max(delay, minDelay), end)
 }
