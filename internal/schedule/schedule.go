@@ -63,7 +63,7 @@ type Input struct {
 
 	// LastFetch is the last good answer.
 	LastFetch time.Time
-	// LastAttempt is the last call. Where it is zero, or before LastFetch, LastFetch stands in for it.
+	// LastAttempt is the last call.
 	LastAttempt time.Time
 	// ExpiresAt is the end of the session; zero if Seam gave none.
 	ExpiresAt time.Time
@@ -224,10 +224,11 @@ func jitter(uid, purpose string, d time.Duration) time.Duration {
 func normalize(in Input, now time.Time) Input {
 	in.LastFetch = earlier(seconds(in.LastFetch), now)
 	in.LastAttempt = earlier(seconds(in.LastAttempt), now)
-	if in.LastAttempt.Before(in.LastFetch) {
+	// One stands in for the other where only one was stored.
+	if in.LastAttempt.IsZero() {
 		in.LastAttempt = in.LastFetch
 	}
-	if in.LastFetch.IsZero() && in.Result == Good {
+	if in.LastFetch.IsZero() {
 		in.LastFetch = in.LastAttempt
 	}
 	in.ExpiresAt = seconds(in.ExpiresAt)

@@ -114,6 +114,7 @@ func TestNext(t *testing.T) {
 		{"clock set back by a day: the fetch counts as now", hourly(func(*Input) {}), -day, -day + hour},
 		{"clock set back by a day after a failure: the attempt counts as now", failing(Transient, 1), -day, -day + 5*time.Second},
 		{"clock set back by a day after a 429: an hour at most", rateLimited(20 * time.Second), -day, -day + time.Hour},
+		{"clock set back by a day between fetch and failure: counted from the failure", with(failing(Transient, 1), func(in *Input) { in.LastFetch = at(day) }), 10 * time.Minute, 5 * time.Second},
 		{"clock set forward by a day: overdue, once", hourly(func(*Input) {}), day, hour},
 		{"process suspended for an hour in the last minute of a session: overdue, once", expiring(time.Minute, 10*time.Minute), time.Hour, 20 * time.Second},
 	}
