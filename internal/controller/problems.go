@@ -1,0 +1,93 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/seam"
+)
+
+// kind says what can help against a problem. There are three, and no more.
+type kind int
+
+const (
+	// transient: nobody need do anything; it is tried again with a growing pause.
+	transient kind = iota
+	// waiting: something other than this object must change, or a time must come.
+	waiting
+	// blocked: only a change of this object can help.
+	blocked
+)
+
+// problem is why a session could not be brought up to date. Its message goes into a condition: it says what to do, is
+// the same on every try, and holds nothing that is secret or that Seam wrote freely.
+type problem struct {
+	kind            kind
+	reason, message string
+	// until is when a waiting one is tried again; zero if that depends on a change.
+	until time.Time
+	// gone says that Seam has no such session, on the word of the credential that last succeeded.
+	gone bool
+	// curable says that a change of a Secret that the session refers to may help.
+	curable bool
+	// requestID is Seam's, for events and logs.
+	requestID string
+	// cause goes into the log.
+	cause error
+}
+
+func (p *problem) Error() string { return p.message }
+
+// seamProblem turns Seam's refusal, or what happened on the way, into a problem. proven says that the credential is the
+// one that last succeeded.
+func seamProblem(session *v1alpha1.SeamClientSession, err *seam.Error, proven bool) *problem {
+	p := &problem{message: err.Error(), requestID: err.RequestID, cause: err}
+	from := fmt.Sprintf("the credential in Secret %q", session.Spec.CredentialSecretRef.Name)
+	switch err.Kind {
+	case seam.Unauthorized:
+		p.kind, p.reason, p.curable = waiting, v1alpha1.ReasonUnauthorized, true
+		p.message = fmt.Sprintf("Seam refuses %s: %s; put a valid one there, it is noticed within seconds", from, err)
+	case seam.Forbidden:
+		p.reason, p.curable = v1alpha1.ReasonUnauthorized, true
+		p.message = fmt.Sprintf("Seam does not let %s read this session: %s", from, err)
+	case seam.NotFound:
+		p.reason, p.gone, p.curable = v1alpha1.ReasonSessionNotFound, proven, !proven
+		p.message = "Seam has no such client session any more: create it at Seam, or select another one"
+		if !proven {
+			p.message = fmt.Sprintf("Seam has no such client session in the workspace of %s: "+
+				"create it at Seam, select another one, or use a credential of the session's workspace", from)
+		}
+	case seam.Mismatch:
+		p.reason, p.curable = v1alpha1.ReasonSessionMismatch, true
+	case seam.InvalidRequest:
+		p.kind, p.reason = blocked, v1alpha1.ReasonInvalidRequest
+	case seam.RateLimited:
+		p.kind, p.reason = transient, v1alpha1.ReasonRateLimited
+	case seam.InvalidResponse:
+		p.reason = v1alpha1.ReasonInvalidResponse
+	default:
+		p.reason = v1alpha1.ReasonSeamUnavailable
+	}
+	return p
+}
+
+// heldProblem is the problem of a session that was not asked for, because others who share its credential were refused.
+func heldProblem(session *v1alpha1.SeamClientSession, held *seam.HeldError) *problem {
+	p := seamProblem(session, held.Cause, false)
+	p.kind, p.until, p.requestID = waiting, held.Until, ""
+	if p.reason == v1alpha1.ReasonUnauthorized {
+		p.until = time.Time{} // the probe's time changes every minute, and would change the status with it
+	}
+	return p
+}
+
+// heldBack returns how the session is held back, or nil.
+func heldBack(err error) *seam.HeldError {
+	var held *seam.HeldError
+	if errors.As(err, &held) {
+		return held
+	}
+	return nil
+}

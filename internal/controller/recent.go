@@ -1,0 +1,71 @@
+package controller
+
+import (
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// recent remembers objects that this process has just written, until the cache shows them. Without it the event of a
+// Secret that was just written, which often comes before that of the status, would make the reconciler ask Seam again
+// for what it already knows.
+type recent[T client.Object] struct {
+	mu      sync.Mutex
+	objects map[types.NamespacedName]remembered[T]
+}
+
+type remembered[T client.Object] struct {
+	object T
+	// unsaved marks an object that the API server has not taken yet, so that it still has the version it was made from.
+	unsaved bool
+}
+
+// saved remembers object as the API server returned it.
+func (r *recent[T]) saved(object T) { r.remember(object, false) }
+
+// unsaved remembers object as the API server should have taken it, and has not.
+func (r *recent[T]) unsaved(object T) { r.remember(object, true) }
+
+func (r *recent[T]) remember(object T, unsaved bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.objects == nil {
+		r.objects = map[types.NamespacedName]remembered[T]{}
+	}
+	r.objects[client.ObjectKeyFromObject(object)] = remembered[T]{object: object, unsaved: unsaved}
+}
+
+// forget drops what is remembered under a name: the object is gone.
+func (r *recent[T]) forget(key types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.objects, key)
+}
+
+// lookup returns what is remembered under a name, if anything.
+func (r *recent[T]) lookup(key types.NamespacedName) (object T, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entry, ok := r.objects[key]
+	return entry.object, ok
+}
+
+// newest returns the newer of the cache's copy and the remembered one, which it forgets once the cache has caught up.
+func (r *recent[T]) newest(cached T) T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := client.ObjectKeyFromObject(cached)
+	entry, ok := r.objects[key]
+	if !ok {
+		return cached
+	}
+	order, err := resourceversion.CompareResourceVersion(cached.GetResourceVersion(), entry.object.GetResourceVersion())
+	behind := err == nil && (order < 0 || order == 0 && entry.unsaved)
+	if !behind || cached.GetUID() != entry.object.GetUID() {
+		delete(r.objects, key)
+		return cached
+	}
+	return entry.object
+}

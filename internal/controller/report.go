@@ -1,0 +1,97 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+)
+
+const (
+	// longestSleep is how long a timer runs at most. It is computed anew from the wall clock, so that a process that was
+	// suspended, or whose clock was set, catches up.
+	longestSleep = 10 * time.Minute
+	// shortestSleep and shortestPause keep an object that seems to be due, without and with a problem, from spinning.
+	shortestSleep, shortestPause = time.Second, 5 * time.Second
+	// eventAction is what the operator was doing, as events.k8s.io wants it said.
+	eventAction = "Sync"
+	// maxNote is the longest note of an event, in bytes.
+	maxNote = 1024
+)
+
+// report brings an outcome to the object, if it says anything new, and says when to look again.
+func (r *Reconciler) report(ctx context.Context, seen *observation, result outcome) (ctrl.Result, error) {
+	now := r.now()
+	status := nextStatus(seen, result, now)
+	if !equality.Semantic.DeepEqual(*seen.saved, status) {
+		if err := r.patchStatus(ctx, seen, status); err != nil {
+			return ctrl.Result{}, err
+		}
+		r.announce(ctx, seen, &status, result)
+	}
+	if result.problem != nil {
+		logf.FromContext(ctx).V(1).Info("not brought up to date", "reason", result.problem.reason,
+			"generation", seen.session.Generation, "seamRequestID", result.problem.requestID, "asked", result.asked)
+	}
+	return ctrl.Result{RequeueAfter: sleep(&status, result, r.clock.Now())}, nil
+}
+
+// patchStatus writes the status with the version that was read. What could not be written is remembered, so that the
+// next try does not have to ask Seam again.
+func (r *Reconciler) patchStatus(ctx context.Context, seen *observation, status v1alpha1.SeamClientSessionStatus) error {
+	before, after := seen.session.DeepCopy(), seen.session.DeepCopy()
+	before.Status, after.Status = *seen.saved, status
+	patched := after.DeepCopy()
+	err := r.client.Status().Patch(ctx, patched, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case apierrors.IsConflict(err):
+		r.sessions.unsaved(after)
+		return nil
+	case err != nil:
+		r.sessions.unsaved(after)
+		return fmt.Errorf("writing the status of SeamClientSession: %w", err)
+	}
+	r.sessions.saved(patched)
+	return nil
+}
+
+// announce tells what changed, once, as events and in the log.
+func (r *Reconciler) announce(ctx context.Context, seen *observation, status *v1alpha1.SeamClientSessionStatus, result outcome) {
+	for _, t := range transitions(seen.session, seen.saved, status, result) {
+		note := t.note
+		if len(note) > maxNote {
+			note = note[:maxNote]
+		}
+		r.events.Eventf(seen.session, nil, t.kind, t.reason, eventAction, "%s", note)
+		logf.FromContext(ctx).Info(note, "reason", t.reason, "generation", seen.session.Generation)
+	}
+}
+
+// sleep is how long nothing is due.
+func sleep(status *v1alpha1.SeamClientSessionStatus, result outcome, now time.Time) time.Duration {
+	until := longestSleep
+	sooner := func(at time.Time) {
+		if !at.IsZero() {
+			until = min(until, at.Sub(now))
+		}
+	}
+	sooner(result.retryAt)
+	sooner(timeOf(status.NextFetchTime))
+	if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReady) {
+		sooner(timeOf(status.ExpiresAt))
+	}
+	if result.problem != nil {
+		return max(until, shortestPause)
+	}
+	return max(until, shortestSleep)
+}

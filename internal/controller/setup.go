@@ -1,0 +1,155 @@
+package controller
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/seam"
+	"github.com/seam-session-operator/seam-session-operator/internal/secret"
+)
+
+// Name is the name of the operator: the reporting controller of its events, and the controller in its metrics.
+const Name = "seam-session-operator"
+
+// indexReferences finds the sessions of a namespace that refer to a Secret.
+const indexReferences = "spec.references"
+
+var secretListKind = corev1.SchemeGroupVersion.WithKind("SecretList")
+
+// CacheOptions is what the cache of the manager must hold for the reconciler: of Secrets only the operator's own, and of
+// those a digest in place of the data.
+func CacheOptions(namespaces []string) cache.Options {
+	options := cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}: {
+				Label:     labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}),
+				Transform: toolscache.TransformFunc(secret.Digest),
+			},
+		},
+	}
+	for _, namespace := range namespaces {
+		if options.DefaultNamespaces == nil {
+			options.DefaultNamespaces = map[string]cache.Config{}
+		}
+		options.DefaultNamespaces[namespace] = cache.Config{}
+	}
+	return options
+}
+
+// Options are what a Reconciler needs beside a manager.
+type Options struct {
+	Seam *seam.Client
+	// Workers is how many sessions are worked on at a time, at least 1.
+	Workers int
+	Clock   clock.Clock
+}
+
+// SetupWithManager makes a Reconciler and lets the manager run it.
+func SetupWithManager(ctx context.Context, mgr ctrl.Manager, options Options) error {
+	watcher, err := client.NewWithWatch(mgr.GetConfig(), client.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+	})
+	if err != nil {
+		return err
+	}
+	r := New(mgr.GetClient(), mgr.GetAPIReader(), watcher, mgr.GetEventRecorder(Name), options)
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.SeamClientSession{}, indexReferences, indexedReferences); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named(Name).
+		For(&v1alpha1.SeamClientSession{}).
+		Watches(&corev1.Secret{}, r.secretHandler()).
+		WatchesRawSource(source.Func(r.start)).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: options.Workers,
+			EnableWarmup:            ptr.To(true), // a standby keeps its caches warm
+		}).
+		Complete(r)
+}
+
+// New makes a Reconciler. Its client reads sessions and the operator's own Secrets, as CacheOptions has them; live reads
+// from the API server; watcher watches single Secrets.
+func New(cached client.Client, live client.Reader, watcher client.WithWatch, recorder events.EventRecorder, options Options) *Reconciler {
+	r := &Reconciler{client: cached, live: live, events: recorder, clock: options.Clock}
+	r.credentials.live, r.credentials.seam, r.credentials.clock = live, options.Seam, options.Clock
+	r.watches.client, r.watches.clock = watcher, options.Clock
+	r.watches.wanted = func(ctx context.Context, key types.NamespacedName) bool { return len(r.referring(ctx, key)) > 0 }
+	r.watches.changed = r.referenceChanged
+	return r
+}
+
+// start is called with the controller's work queue before the first session is reconciled.
+func (r *Reconciler) start(ctx context.Context, work workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	r.queue.start(work)
+	r.watches.start(ctx)
+	return nil
+}
+
+// secretHandler brings back the session that a Secret of ours names, before and after a change.
+func (r *Reconciler) secretHandler() handler.EventHandler {
+	enqueue := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, s client.Object) []reconcile.Request {
+		name := s.GetAnnotations()[v1alpha1.AnnotationSession]
+		if name == "" {
+			return nil
+		}
+		return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: s.GetNamespace(), Name: name}}}
+	})
+	return handler.Funcs{
+		CreateFunc: enqueue.Create,
+		UpdateFunc: enqueue.Update,
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, work workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			r.secrets.forget(client.ObjectKeyFromObject(e.Object))
+			enqueue.Delete(ctx, e, work)
+		},
+	}
+}
+
+// referenceChanged lets every session that refers to a Secret try again at once: it has changed since it failed.
+func (r *Reconciler) referenceChanged(ctx context.Context, key types.NamespacedName) {
+	r.credentials.changed(key)
+	for _, session := range r.referring(ctx, key) {
+		r.queue.nudge(session)
+	}
+}
+
+// referring returns the sessions that refer to a Secret.
+func (r *Reconciler) referring(ctx context.Context, key types.NamespacedName) []types.NamespacedName {
+	var sessions v1alpha1.SeamClientSessionList
+	if err := r.client.List(ctx, &sessions, client.InNamespace(key.Namespace), client.MatchingFields{indexReferences: key.Name}); err != nil {
+		logf.FromContext(ctx).Error(err, "listing the sessions that refer to a Secret", "secret", key)
+		return nil
+	}
+	keys := make([]types.NamespacedName, 0, len(sessions.Items))
+	for i := range sessions.Items {
+		keys = append(keys, client.ObjectKeyFromObject(&sessions.Items[i]))
+	}
+	return keys
+}
+
+func indexedReferences(object client.Object) []string {
+	session, ok := object.(*v1alpha1.SeamClientSession)
+	if !ok {
+		return nil
+	}
+	return references(session)
+}

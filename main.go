@@ -1,0 +1,255 @@
+// Command seam-session-operator keeps Seam client session tokens in Kubernetes Secrets.
+//
+// Flags, the manager and the wiring stand here, and nothing else.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/controller"
+	"github.com/seam-session-operator/seam-session-operator/internal/seam"
+)
+
+const (
+	defaultEndpoint = "https://connect.getseam.com"
+	// mostVerbose is the highest verbosity that is logged. client-go logs the bodies of requests, Secrets included, from 8
+	// on.
+	mostVerbose = 5
+	// shutdownTimeout is how long what is under way may take to end; less than a pod's usual grace period of 30 s.
+	shutdownTimeout = 20 * time.Second
+)
+
+// version is stamped by the linker.
+var version = ""
+
+func main() {
+	err := run(ctrl.SetupSignalHandler(), os.Args[1:], os.Stdout)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "seam-session-operator:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags.
+type options struct {
+	seamEndpoint   string
+	seamAllowHTTP  bool
+	seamCAFile     string
+	namespaces     string
+	workers        int
+	leaderElect    bool
+	leaderID       string
+	leaderNS       string
+	leaseDuration  time.Duration
+	renewDeadline  time.Duration
+	retryPeriod    time.Duration
+	metricsAddress string
+	metricsSecure  bool
+	metricsCerts   string
+	probeAddress   string
+	showVersion    bool
+	zap            zap.Options
+}
+
+func parse(args []string, out io.Writer) (*options, error) {
+	o := &options{seamEndpoint: defaultEndpoint}
+	if endpoint := os.Getenv("SEAM_ENDPOINT"); endpoint != "" {
+		o.seamEndpoint = endpoint
+	}
+	flags := flag.NewFlagSet("seam-session-operator", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.StringVar(&o.seamEndpoint, "seam-endpoint", o.seamEndpoint, "Base URL of Seam's API. SEAM_ENDPOINT sets the default.")
+	flags.BoolVar(&o.seamAllowHTTP, "seam-allow-http", false, "Allow --seam-endpoint to be plain HTTP to another host than this one. Credentials and tokens then cross the network unencrypted.")
+	flags.StringVar(&o.seamCAFile, "seam-ca-file", "", "PEM file of certificate authorities to trust for Seam, in addition to the system's.")
+	flags.StringVar(&o.namespaces, "watch-namespaces", "", "Comma-separated namespaces to work in. Empty is all.")
+	flags.IntVar(&o.workers, "max-concurrent-reconciles", 16, "How many sessions are worked on at a time.")
+	flags.BoolVar(&o.leaderElect, "leader-elect", false, "Let one of several replicas work at a time.")
+	flags.StringVar(&o.leaderID, "leader-election-id", "seam-session-operator.connect.seam.co", "Name of the Lease of the leader election.")
+	flags.StringVar(&o.leaderNS, "leader-election-namespace", "", "Namespace of the Lease. Empty is the pod's own.")
+	flags.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 15*time.Second, "How long a leader that was not heard of keeps the lease.")
+	flags.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 10*time.Second, "How long the leader tries to renew the lease before it ends itself.")
+	flags.DurationVar(&o.retryPeriod, "leader-elect-retry-period", 2*time.Second, "How often the lease is tried for and renewed.")
+	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "Where metrics are served. 0 turns them off.")
+	flags.BoolVar(&o.metricsSecure, "metrics-secure", false, "Serve metrics over HTTPS, to clients that the API server authenticates and authorizes.")
+	flags.StringVar(&o.metricsCerts, "metrics-cert-dir", "", "Folder of tls.crt and tls.key for --metrics-secure. Empty is a self-signed certificate.")
+	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Where /healthz and /readyz are served. 0 turns them off.")
+	flags.BoolVar(&o.showVersion, "version", false, "Print the version and exit.")
+	o.zap.BindFlags(flags)
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if flags.NArg() > 0 {
+		return nil, fmt.Errorf("unknown argument %q: all options are flags, see --help", flags.Arg(0))
+	}
+	if o.workers < 1 {
+		return nil, fmt.Errorf("--max-concurrent-reconciles=%d: must be at least 1", o.workers)
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	o, err := parse(args, out)
+	if err != nil {
+		return err
+	}
+	if o.showVersion {
+		_, err := fmt.Fprintln(out, currentVersion())
+		return err
+	}
+	logger := newLogger(&o.zap)
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
+
+	mgr, err := newManager(o)
+	if err != nil {
+		return err
+	}
+	seamClient, err := newSeamClient(o)
+	if err != nil {
+		return err
+	}
+	err = controller.SetupWithManager(ctx, mgr, controller.Options{Seam: seamClient, Workers: o.workers, Clock: clock.RealClock{}})
+	if err != nil {
+		return fmt.Errorf("setting up the controller: %w", err)
+	}
+	logger.Info("starting", "version", currentVersion(), "seamEndpoint", o.seamEndpoint, "namespaces", o.namespaces)
+	return mgr.Start(ctx)
+}
+
+func newManager(o *options) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("no access to a Kubernetes cluster: %w", err)
+	}
+	config = rest.CopyConfig(config)
+	config.QPS = -1 // the API server's own fairness governs
+	config.UserAgent = userAgent()
+	graceful := shutdownTimeout
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         controller.CacheOptions(splitNamespaces(o.namespaces)),
+		Metrics:                       metricsOptions(o),
+		HealthProbeBindAddress:        o.probeAddress,
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              o.leaderID,
+		LeaderElectionNamespace:       o.leaderNS,
+		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 &o.leaseDuration,
+		RenewDeadline:                 &o.renewDeadline,
+		RetryPeriod:                   &o.retryPeriod,
+		GracefulShutdownTimeout:       &graceful,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return nil, err
+	}
+	return mgr, mgr.AddReadyzCheck("caches", cachesSynced(mgr.GetCache()))
+}
+
+// cachesSynced says that the operator knows what there is in the cluster.
+func cachesSynced(c cache.Cache) healthz.Checker {
+	return func(req *http.Request) error {
+		for _, object := range []client.Object{&v1alpha1.SeamClientSession{}, &corev1.Secret{}} {
+			informer, err := c.GetInformer(req.Context(), object, cache.BlockUntilSynced(false))
+			if err != nil {
+				return err
+			}
+			if !informer.HasSynced() {
+				return fmt.Errorf("the cache of %T is not in sync yet", object)
+			}
+		}
+		return nil
+	}
+}
+
+func newSeamClient(o *options) (*seam.Client, error) {
+	var bundle []byte
+	if o.seamCAFile != "" {
+		var err error
+		if bundle, err = os.ReadFile(o.seamCAFile); err != nil {
+			return nil, fmt.Errorf("--seam-ca-file: %w", err)
+		}
+	}
+	seamClient, err := seam.NewClient(seam.Config{
+		Endpoint:    o.seamEndpoint,
+		AllowHTTP:   o.seamAllowHTTP,
+		CABundle:    bundle,
+		UserAgent:   userAgent(),
+		MaxInFlight: max(1, o.workers/2), // no credential may take all workers
+		Clock:       clock.RealClock{},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--seam-endpoint: %w", err)
+	}
+	return seamClient, nil
+}
+
+func metricsOptions(o *options) metricsserver.Options {
+	if !o.metricsSecure {
+		return metricsserver.Options{BindAddress: o.metricsAddress}
+	}
+	return metricsserver.Options{
+		BindAddress:    o.metricsAddress,
+		SecureServing:  true,
+		CertDir:        o.metricsCerts,
+		FilterProvider: filters.WithAuthenticationAndAuthorization,
+		TLSOpts:        []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
+	}
+}
+
+// newLogger caps the verbosity, whatever the flags say.
+func newLogger(options *zap.Options) klog.Logger {
+	if level, ok := options.Level.(interface{ Level() zapcore.Level }); ok && level.Level() < -mostVerbose {
+		options.Level = zapcore.Level(-mostVerbose)
+	}
+	return zap.New(zap.UseFlagOptions(options))
+}
+
+func splitNamespaces(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+func userAgent() string { return "seam-session-operator/" + currentVersion() }
+
+// currentVersion is what the linker stamped, else what go install knows.
+func currentVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "dev"
+}
