@@ -167,7 +167,7 @@ func newTransport(roots *x509.CertPool, maxCalls int) *http.Transport {
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 		TLSHandshakeTimeout:    10 * time.Second,
 		DisableCompression:     true,
-		MaxIdleConnsPerHost:    maxCalls,
+		MaxIdleConnsPerHost:    max(32, 2*maxCalls), // several credentials share one host
 		MaxResponseHeaderBytes: 64 << 10,
 		// Shorter than the idle time-out of usual load balancers, which is a minute.
 		IdleConnTimeout: 30 * time.Second,
@@ -205,4 +205,18 @@ func (c *Client) sweep(now time.Time) {
 			delete(c.connections, key)
 		}
 	}
+}
+
+// Paused is how many credentials are kept back now, by a 401 or a 429.
+func (c *Client) Paused() int {
+	now := c.clock.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	paused := 0
+	for _, connection := range c.connections {
+		if connection.paused(now) {
+			paused++
+		}
+	}
+	return paused
 }

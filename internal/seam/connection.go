@@ -3,6 +3,7 @@ package seam
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -22,26 +23,26 @@ type Connection struct {
 // token, the ID of a session, and nothing about another session, user or workspace than was asked about. It may have
 // expired. Reading a session does not extend it.
 //
-// The error is a *HeldError if no call was made, and else an *Error. A waiter that was held is woken once when it is worth
-// trying again: when there is room, and early if what held it changes. Nothing is reserved for it. A waiter without Wake is
-// not queued.
+// The error is a *HeldError if no call was made; an *Error if one was, or if the selector can't be sent; or, if the context
+// ended, neither, but one that wraps the context's. A waiter that was held is woken once when it is worth trying again: when
+// there is room, and early if what held it changes. Nothing is reserved for it, so it can be held again; and if nobody calls
+// who could be woken first, the next is not: a caller tries again by itself after a while. A waiter without Wake is not
+// queued.
 func (c *Connection) GetClientSession(ctx context.Context, selector Selector, waiter Waiter) (*ClientSession, error) {
 	if err := selector.check(); err != nil {
 		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("seam is not asked any more: %w", err)
 	}
 	ticket, held := c.enter(waiter)
 	if held != nil {
 		return nil, held
 	}
-	var err *Error
-	result := neutral
-	defer func() { c.leave(ticket, result, err) }() // also when what runs in between panics
+	var err error = errGaveUp{} // as if what runs in between panicked
+	defer func() { c.leave(ticket, err) }()
 	session, err := c.client.getClientSession(ctx, c.credential, selector)
-	result = outcomeOf(err)
-	if err != nil {
-		return nil, err
-	}
-	return session, nil
+	return session, err
 }
 
 // Reset says that the Secret with the credential has changed: what Seam said of the credential before is of the past. The
@@ -62,17 +63,12 @@ func (c *Connection) enter(waiter Waiter) (ticket, *HeldError) {
 	return c.gate.acquire(now, waiter)
 }
 
-func (c *Connection) leave(t ticket, o outcome, err *Error) {
-	var cause *Error
-	if err != nil {
-		// Others will see it: leave out what was meant for one.
-		cause = &Error{Kind: err.Kind, StatusCode: err.StatusCode, Type: err.Type, RequestID: err.RequestID,
-			RetryAfter: err.RetryAfter, text: err.text}
-	}
+func (c *Connection) leave(t ticket, err error) {
+	end, cause := outcomeOf(err)
 	now := c.client.clock.Now()
 	c.mu.Lock()
 	c.used = now
-	woken := c.gate.release(now, t, o, cause)
+	woken := c.gate.release(now, t, end, cause)
 	c.mu.Unlock()
 	wake(woken)
 }
@@ -83,9 +79,19 @@ func (c *Connection) touch(now time.Time) {
 	c.used = now
 }
 
+func (c *Connection) paused(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gate.held(now) != nil
+}
+
+// idle says whether nothing is lost if the connection is forgotten.
 func (c *Connection) idle(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if now.Before(c.used) { // the clock was set back
+		c.used = now
+	}
 	return c.gate.idle(now) && now.Sub(c.used) >= idleAfter
 }
 
@@ -95,24 +101,26 @@ func wake(waiters []Waiter) {
 	}
 }
 
-// outcomeOf says what a call's end says about the credential.
-func outcomeOf(err *Error) outcome {
+// outcomeOf says what a call's end says about the credential, and returns that end as those may see it who share it.
+func outcomeOf(err error) (outcome, *Error) {
 	if err == nil {
-		return accepted
+		return accepted, nil
 	}
-	switch err.Kind {
+	var failed *Error
+	if !errors.As(err, &failed) { // the caller gave up
+		return neutral, nil
+	}
+	shared := *failed
+	shared.Message, shared.Err = "", nil // were meant for one
+	switch failed.Kind {
 	case Unauthorized:
-		return unauthorized
+		return unauthorized, &shared
 	case RateLimited:
-		return rateLimited
+		return rateLimited, &shared
 	case NotFound, Forbidden, InvalidRequest, Mismatch:
-		return accepted
+		return accepted, &shared
 	case Unavailable:
-		if errors.Is(err, errCallerGaveUp) {
-			return neutral
-		}
-		return unreachable
-	case InvalidResponse:
+		return unreachable, &shared
 	}
-	return neutral
+	return neutral, &shared // not Seam's answer
 }

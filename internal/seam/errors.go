@@ -106,3 +106,5 @@ func (e *HeldError) Error() string {
 	}
 	return "not asked: an earlier call with the same credential failed: " + e.Cause.Error()
 }
+
+func invalidResponse(text string) *Error { return &Error{Kind: InvalidResponse, text: text} }

@@ -108,24 +108,21 @@ type sessionAnswer struct {
 // decodeClientSession reads a good answer to a request for selector: tolerant of what Seam's reference leaves open, strict
 // about what must hold. Its error is an InvalidResponse or a Mismatch.
 func decodeClientSession(body []byte, credential credentialSecret, selector Selector) (*ClientSession, *Error) {
-	invalid := func(text string) (*ClientSession, *Error) {
-		return nil, &Error{Kind: InvalidResponse, text: text}
-	}
 	var answer sessionAnswer
 	if json.Unmarshal(body, &answer) != nil {
-		return invalid("the answer is not a client session in JSON: " + checkEndpoint)
+		return nil, invalidResponse("the answer is not a client session in JSON: " + checkEndpoint)
 	}
 	wire := answer.ClientSession
 	if string(answer.OK) == "false" {
-		return invalid("the answer has status 200 but says that it is not ok")
+		return nil, invalidResponse("the answer has status 200 but says that it is not ok")
 	}
 	if wire == nil {
-		return invalid("the answer holds no client session: " + checkEndpoint)
+		return nil, invalidResponse("the answer holds no client session: " + checkEndpoint)
 	}
 	session := &ClientSession{
-		ID:                text(wire.ClientSessionID, math.MaxInt),
-		WorkspaceID:       text(wire.WorkspaceID, math.MaxInt),
-		Token:             text(wire.Token, math.MaxInt),
+		ID:                text(wire.ClientSessionID, maxBodyBytes),
+		WorkspaceID:       text(wire.WorkspaceID, maxBodyBytes),
+		Token:             text(wire.Token, maxBodyBytes),
 		CreatedAt:         instant(text(wire.CreatedAt, maxOtherBytes)),
 		UserIdentifierKey: text(wire.UserIdentifierKey, maxUserIdentifierKeyBytes),
 		UserIdentityID:    text(wire.UserIdentityID, maxOtherBytes),
@@ -133,14 +130,14 @@ func decodeClientSession(body []byte, credential credentialSecret, selector Sele
 		DeviceCount:       count(wire.DeviceCount),
 	}
 	if problem := session.problem(credential); problem != "" {
-		return invalid(problem)
+		return nil, invalidResponse(problem)
 	}
 	if !absent(wire.WorkspaceID) && session.WorkspaceID == "" {
-		return invalid("the workspace ID in the answer can't be used")
+		return nil, invalidResponse("the workspace ID in the answer can't be used")
 	}
 	if !absent(wire.ExpiresAt) {
 		if session.ExpiresAt = instant(text(wire.ExpiresAt, maxOtherBytes)); session.ExpiresAt == nil {
-			return invalid("the expires_at in the answer is not a time that can be read")
+			return nil, invalidResponse("the expires_at in the answer is not a time that can be read")
 		}
 	}
 	if mismatch := session.mismatch(credential, selector); mismatch != "" {

@@ -1,0 +1,179 @@
+package seam
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+const (
+	maxMessageBytes = 512
+	maxRetryAfter   = time.Hour
+)
+
+// What Seam's error.type says, as far as it decides anything or calls for another advice.
+const (
+	typeSessionNotFound = "client_session_not_found"
+	typeSessionExpired  = "client_session_expired"
+	typeSessionRevoked  = "client_session_revoked"
+	typeWrongWorkspace  = "access_token_used_for_api_key"
+	typeUnauthorized    = "unauthorized"
+)
+
+var (
+	errorType = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+	// secretLike finds what has the form of a credential or a token of Seam's.
+	secretLike = regexp.MustCompile(`(?i)seam_[a-z0-9_-]+|\bey[a-z0-9_-]+(\.[a-z0-9_-]+)+`)
+)
+
+// envelope is Seam's answer to what it can't do. Of the error's other fields, validation_errors mixes shapes and stack must
+// never be shown: neither is read.
+type envelope struct {
+	Error struct {
+		Type    json.RawMessage `json:"type"`
+		Message json.RawMessage `json:"message"`
+	} `json:"error"`
+}
+
+// decodeError reads error.type and error.message. Both are empty if the body is not Seam's.
+func decodeError(body []byte) (typ, message string) {
+	var decoded envelope
+	if json.Unmarshal(body, &decoded) != nil {
+		return "", ""
+	}
+	return text(decoded.Error.Type, maxOtherBytes), text(decoded.Error.Message, maxBodyBytes)
+}
+
+// err is the error for an answer whose status isn't 200.
+func (a *answer) err(now time.Time, credential credentialSecret, selector Selector) *Error {
+	secrets := []string{credential.value, selector.UserIdentifierKey}
+	typ, message := decodeError(a.body)
+	failed := &Error{
+		StatusCode: a.status,
+		Type:       shownType(typ, secrets),
+		Message:    redact(message, secrets),
+		RequestID:  requestID(a.header, secrets),
+	}
+	var advice string
+	failed.Kind, advice = classify(a.status, typ)
+	if failed.Kind == RateLimited {
+		failed.RetryAfter = retryAfter(a.header.Get("Retry-After"), now)
+	}
+	failed.text = "seam answered " + strconv.Itoa(a.status)
+	if failed.Type != "" {
+		failed.text += " " + failed.Type
+	}
+	failed.text += ": " + advice
+	return failed
+}
+
+// wrong adds to the error for an answer of status 200 what is known of the answer.
+func (a *answer) wrong(failed *Error, credential credentialSecret, selector Selector) *Error {
+	failed.StatusCode = a.status
+	failed.RequestID = requestID(a.header, []string{credential.value, selector.UserIdentifierKey})
+	return failed
+}
+
+// classify says what a status and an error.type mean, and what to do.
+func classify(status int, typ string) (Kind, string) {
+	switch {
+	case status == http.StatusUnauthorized:
+		return Unauthorized, adviceFor401(typ)
+	case status == http.StatusForbidden:
+		return Forbidden, "check what the credential may do"
+	case status == http.StatusNotFound && typ == typeSessionNotFound:
+		return NotFound, "no such client session in the workspace of the credential"
+	case status == http.StatusBadRequest:
+		return InvalidRequest, "check the client session ID or user identifier key that is asked for"
+	case status == http.StatusTooManyRequests:
+		return RateLimited, "too many requests with this credential; it is asked again later"
+	case status == http.StatusProxyAuthRequired:
+		return Unavailable, "check the proxy"
+	case status == http.StatusRequestTimeout, status >= 500 && status < 600:
+		return Unavailable, "it is asked again; if this lasts, see whether Seam or a proxy before it is down"
+	case status >= 300 && status < 400:
+		return InvalidResponse, "a redirect, which is not followed: " + checkEndpoint
+	}
+	return InvalidResponse, checkEndpoint
+}
+
+// adviceFor401 depends on which credentials get the type: a client session token that is dead is told from other causes.
+func adviceFor401(typ string) string {
+	switch typ {
+	case typeWrongWorkspace:
+		return "check that the workspace ID is one that the personal access token may use"
+	case typeSessionExpired, typeSessionRevoked, typeSessionNotFound:
+		return "the client session whose token is the credential has ended: use another credential"
+	}
+	return "check that the credential is current and not revoked"
+}
+
+// shownType is a server's error.type if it can be shown.
+func shownType(typ string, secrets []string) string {
+	switch typ {
+	case typeSessionNotFound, typeSessionExpired, typeSessionRevoked, typeWrongWorkspace, typeUnauthorized:
+		return typ
+	}
+	if !errorType.MatchString(typ) || containsAny(typ, secrets) || secretLike.MatchString(typ) {
+		return ""
+	}
+	return typ
+}
+
+// requestID is a server's seam-request-id if it can be shown.
+func requestID(header http.Header, secrets []string) string {
+	id := header.Get("Seam-Request-Id")
+	if !identifier.MatchString(id) || containsAny(id, secrets) || secretLike.MatchString(id) {
+		return ""
+	}
+	return id
+}
+
+// containsAny says whether s holds any of the secrets, in whatever case.
+func containsAny(s string, secrets []string) bool {
+	s = strings.ToLower(s)
+	for _, secret := range secrets {
+		if secret != "" && strings.Contains(s, strings.ToLower(secret)) {
+			return true
+		}
+	}
+	return false
+}
+
+// redact takes out of a message what can be recognised as a secret, and bounds it.
+func redact(message string, secrets []string) string {
+	for _, secret := range secrets {
+		if secret != "" {
+			message = strings.ReplaceAll(message, secret, "***")
+		}
+	}
+	message = secretLike.ReplaceAllString(message, "***")
+	message = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, message)
+	if len(message) > maxMessageBytes {
+		message = strings.ToValidUTF8(message[:maxMessageBytes], "")
+	}
+	return message
+}
+
+// retryAfter reads a Retry-After header, in seconds or as a date: 0 to 1 h; 0 if it can't be read.
+func retryAfter(header string, now time.Time) time.Duration {
+	header = strings.TrimSpace(header)
+	if seconds, err := strconv.ParseInt(header, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		bounded := min(max(0, seconds), int64(maxRetryAfter/time.Second)) // of a number out of range, the nearest in range
+		return time.Duration(bounded) * time.Second
+	}
+	if date, err := http.ParseTime(header); err == nil {
+		return min(max(0, date.Sub(now)), maxRetryAfter)
+	}
+	return 0
+}

@@ -1,0 +1,204 @@
+package seamtest
+
+import (
+	"encoding/json"
+	"io"
+	"log"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// failure is an answer other than 200, in Seam's envelope.
+type failure struct {
+	status       int
+	typ, message string
+}
+
+var (
+	errUnauthorized = &failure{http.StatusUnauthorized, "unauthorized", "Unauthorized"}
+	errPAT          = &failure{http.StatusUnauthorized, "access_token_used_for_api_key", "An access token was used instead of an API key"}
+	errSessionDead  = &failure{http.StatusUnauthorized, "client_session_not_found", "Unauthorized (client session not found)"}
+	errRevoked      = &failure{http.StatusUnauthorized, "client_session_revoked", "Unauthorized (client session revoked)"}
+	errExpired      = &failure{http.StatusUnauthorized, "client_session_expired", "Unauthorized (client session expired)"}
+	errNotFound     = &failure{http.StatusNotFound, "client_session_not_found", "Could not find client session"}
+	errOptions      = &failure{http.StatusBadRequest, "invalid_options",
+		"Cannot send client_session_id or user_identifier_key params when using a client session token"}
+)
+
+// caller is who a credential stands for.
+type caller struct {
+	workspace string
+	session   string // the ID of the one session that a client session token can read
+}
+
+// getRequest is the body of a request.
+type getRequest struct {
+	ClientSessionID   *string `json:"client_session_id"`
+	UserIdentifierKey *string `json:"user_identifier_key"`
+}
+
+// exchange is a call and what Seam would answer: a session, or a failure.
+type exchange struct {
+	server  *Server
+	w       http.ResponseWriter
+	r       *http.Request
+	call    Call
+	session *Session
+	failure *failure
+}
+
+func (s *Server) getClientSession(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost && r.Method != http.MethodGet {
+		http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	var request getRequest
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+	badJSON := err != nil || len(body) > 0 && !json.Valid(body)
+	badShape := !badJSON && len(body) > 0 && json.Unmarshal(body, &request) != nil
+
+	s.mu.Lock()
+	x := &exchange{server: s, w: w, r: r, call: s.callOf(r, request)}
+	end := s.begin(x.call)
+	defer end()
+	x.failure = &failure{http.StatusBadRequest, "invalid_input", "client_session_id and user_identifier_key must be strings"}
+	if !badJSON && !badShape {
+		x.session, x.failure = s.answer(x.call, request)
+	}
+	fault, failing := s.faults.of(x)
+	latency, date := s.latency, x.call.At.Add(s.ahead)
+	s.mu.Unlock()
+
+	w.Header().Set("Date", date.UTC().Format(http.TimeFormat))
+	w.Header().Set("Seam-Request-Id", x.call.RequestID)
+	if !s.wait(r, latency) {
+		return
+	}
+	switch {
+	case failing:
+		fault.serve(x)
+	case badJSON:
+		http.Error(w, "Invalid JSON", http.StatusBadRequest)
+	default:
+		x.answer()
+	}
+}
+
+// callOf describes a request. The lock is held.
+func (s *Server) callOf(r *http.Request, request getRequest) Call {
+	call := Call{
+		At: s.clock.Now(), Workspace: r.Header.Get("Seam-Workspace"), UserAgent: r.UserAgent(), RequestID: s.nextRequestID(),
+	}
+	call.Credential, _ = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if request.ClientSessionID != nil {
+		call.ClientSessionID = *request.ClientSessionID
+	}
+	if request.UserIdentifierKey != nil {
+		call.UserIdentifierKey = *request.UserIdentifierKey
+	}
+	return call
+}
+
+// answer is what Seam answers to a call. The lock is held.
+func (s *Server) answer(call Call, request getRequest) (*Session, *failure) {
+	who, failed := s.authenticate(call)
+	if failed != nil {
+		return nil, failed
+	}
+	if who.session != "" && request.ClientSessionID != nil && request.UserIdentifierKey != nil {
+		return nil, errOptions
+	}
+	i := slices.IndexFunc(s.sessions, func(session Session) bool {
+		if who.session != "" {
+			return session.ID == who.session
+		}
+		return session.WorkspaceID == who.workspace &&
+			(request.ClientSessionID != nil && session.ID == *request.ClientSessionID ||
+				request.UserIdentifierKey != nil && session.UserIdentifierKey != "" &&
+					session.UserIdentifierKey == *request.UserIdentifierKey)
+	})
+	if i < 0 {
+		return nil, errNotFound
+	}
+	session := s.sessions[i]
+	return &session, nil
+}
+
+// authenticate finds out who calls, telling credentials apart by their prefixes as Seam does. The lock is held.
+func (s *Server) authenticate(call Call) (caller, *failure) {
+	workspaces, known := s.credentials[call.Credential]
+	mayChoose := slices.Contains(workspaces, call.Workspace)
+	switch value := call.Credential; {
+	case strings.HasPrefix(value, "seam_cst"):
+		return s.authenticateSession(value)
+	case strings.HasPrefix(value, "seam_pk"):
+		return caller{}, errUnauthorized
+	case strings.HasPrefix(value, "seam_at") && !(known && mayChoose):
+		return caller{}, errPAT
+	case !known, strings.HasPrefix(value, "ey") && !mayChoose:
+		return caller{}, errUnauthorized
+	case mayChoose:
+		return caller{workspace: call.Workspace}, nil
+	}
+	return caller{workspace: workspaces[0]}, nil // an API key: the header is not looked at
+}
+
+func (s *Server) authenticateSession(token string) (caller, *failure) {
+	i := slices.IndexFunc(s.sessions, func(session Session) bool { return session.Token == token })
+	if i < 0 {
+		return caller{}, errSessionDead
+	}
+	session, now := s.sessions[i], s.clock.Now()
+	switch {
+	case past(session.RevokedAt, now):
+		return caller{}, errRevoked
+	case past(session.ExpiresAt, now):
+		return caller{}, errExpired
+	}
+	return caller{workspace: session.WorkspaceID, session: session.ID}, nil
+}
+
+func past(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
+
+// answer writes what Seam would.
+func (x *exchange) answer() {
+	if x.failure != nil {
+		x.fail(x.failure)
+		return
+	}
+	x.write(http.StatusOK, map[string]any{"client_session": x.fields(), "ok": true})
+}
+
+// fields are the session's as Seam sends them.
+func (x *exchange) fields() map[string]any {
+	fields := toFields(*x.session)
+	for _, list := range []string{"connected_account_ids", "connect_webview_ids", "user_identity_ids"} {
+		fields[list] = []string{}
+	}
+	return fields
+}
+
+// fail writes a failure in Seam's envelope, with validation_errors in their mixed shapes.
+func (x *exchange) fail(f *failure) {
+	body := map[string]any{"type": f.typ, "message": f.message, "request_id": x.call.RequestID}
+	if f.status == http.StatusBadRequest {
+		body["validation_errors"] = map[string]any{
+			"_errors": []string{}, "client_session_id": map[string]any{"_errors": []string{f.message}},
+		}
+	}
+	x.write(f.status, map[string]any{"error": body, "ok": false})
+}
+
+func (x *exchange) write(status int, body any) {
+	writeJSON(x.w, status, body)
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // whoever asked may be gone
+}
+
+func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }
