@@ -17,7 +17,7 @@ import (
 // +kubebuilder:printcolumn:name="Session",type=string,priority=1,JSONPath=`.status.clientSessionID`,description="The Seam client session"
 // +kubebuilder:printcolumn:name="Next",type=string,priority=1,JSONPath=`.status.nextFetchTime`,description="When Seam is asked again"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="(has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) != (has(self.spec.credentialSecretRef) ? self.spec.credentialSecretRef.name : ”)",fieldPath=".spec.secret.name",reason=FieldValueInvalid,message="the token would overwrite the credential: set spec.secret.name (default: the name of this object) to another name than spec.credentialSecretRef.name"
+// +kubebuilder:validation:XValidation:rule="(has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) != self.spec.credentialSecretRef.name",fieldPath=".spec.secret.name",reason=FieldValueInvalid,message="the token would overwrite the credential: set spec.secret.name (default: the name of this object) to another name than spec.credentialSecretRef.name"
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.userIdentifierKeySecretRef) || (has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) != self.spec.userIdentifierKeySecretRef.name",fieldPath=".spec.secret.name",reason=FieldValueInvalid,message="the token would overwrite the user identifier key: set spec.secret.name (default: the name of this object) to another name than spec.userIdentifierKeySecretRef.name"
 type SeamClientSession struct {
 	metav1.TypeMeta `json:",inline"`
