@@ -236,9 +236,10 @@ func arguments(least, most int) string {
 const treeName = "line"
 
 var (
-	quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"(?:\.\.\.)?`)
-	// shown in a message are names and punctuation, but no literals: they could be secret.
-	shown = regexp.MustCompile(`^"(?:[.$]?[A-Za-z_][A-Za-z0-9_.]*|[^A-Za-z0-9"'` + "`" + `]{1,3})"(?:\.\.\.)?$`)
+	// quoted is what the parser shows of a template, but for node names such as {{end}}.
+	quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"(?:\.\.\.)?|'(?:[^'\\]|\\.)*'`)
+	// shown of that are fields, variables and punctuation. The rest may be literals, and those may be secret.
+	shown = regexp.MustCompile(`^"(?:[.$][A-Za-z_][A-Za-z0-9_.]*|[^A-Za-z0-9"'` + "`" + `]{1,3})"(?:\.\.\.)?$`)
 )
 
 // parseProblem is the message of text/template's parser without what could be a literal of the template.
