@@ -15,7 +15,8 @@ import (
 type State struct {
 	// Exists says whether there is a Secret at all. Without it all else is zero.
 	Exists bool
-	// Ours: it was written for this session, or one of the same name, and no other controller has taken it.
+	// Ours: it was written for this session, or one of the same name, by its own word, and no other controller has taken it.
+	// Where that word was stripped, an owner reference to this very session does.
 	Ours bool
 	// Intact: all that the operator writes (data, type, labels, annotations, owner reference) is as it was written, whatever
 	// the spec was then, the owner reference is to this very session, and nobody has made it immutable.
@@ -62,7 +63,8 @@ func Inspect(current *corev1.Secret, session *v1alpha1.SeamClientSession) State 
 	if t, err := time.Parse(time.RFC3339, current.Annotations[v1alpha1.AnnotationExpiresAt]); err == nil {
 		state.ExpiresAt = &t
 	}
-	state.Ours = state.Session == session.Name && state.Controller == ""
+	stripped := state.Session == "" && controller != nil && controller.UID == session.UID
+	state.Ours = stripped || state.Session == session.Name && state.Controller == ""
 	state.Adoptable = current.Annotations[v1alpha1.AnnotationAdoptBy] == session.Name &&
 		controller == nil && !state.TypeDiffers && !state.Immutable
 	recorded, _, _ := strings.Cut(current.Annotations[v1alpha1.AnnotationContentHash], ".")
