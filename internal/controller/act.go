@@ -54,7 +54,7 @@ const (
 func (r *Reconciler) act(ctx context.Context, seen *observation, decision decision) outcome {
 	result := outcome{secret: seen.secret}
 	switch decision {
-	case rest:
+	case idle:
 		return result
 	case yield:
 		result.tried, result.retryAt = true, seen.repairs.next()

@@ -14,8 +14,8 @@ import (
 type decision int
 
 const (
-	// rest: nothing is due.
-	rest decision = iota
+	// idle: nothing is due.
+	idle decision = iota
 	// ask: Seam is to be asked, for one of the reasons in decide.
 	ask
 	// repair: nothing else is due, but the Secret is not as it was written.
@@ -29,7 +29,7 @@ func decide(seen *observation, now time.Time) decision {
 	session, status := seen.session, &seen.session.Status
 	switch {
 	case session.Spec.Suspend:
-		return rest
+		return idle
 	case refreshRequested(session), seen.changed, waitsForChange(seen):
 		return ask
 	case renamed(session) && seen.state.ForSpec && status.FailedFetches == 0: // the former Secret was not removed yet
@@ -39,7 +39,7 @@ func decide(seen *observation, now time.Time) decision {
 	case !schedule.Next(scheduleInput(session), now).After(now):
 		return ask
 	case !damaged(seen, now):
-		return rest
+		return idle
 	case seen.repairs.next().After(now):
 		return yield
 	}

@@ -10,7 +10,7 @@ import (
 const (
 	// promptRepairs is how often in a row a Secret is put right at once: a person who edits it twice sees it put right
 	// twice. After that somebody else, most likely another controller, wants it otherwise.
-	promptRepairs = 3
+	promptRepairs = 5
 	// firstYield and longestYield bound the pause before the next repair, which doubles.
 	firstYield   = 10 * time.Second
 	longestYield = 10 * time.Minute
