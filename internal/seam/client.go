@@ -174,12 +174,11 @@ func newTransport(roots *x509.CertPool, maxCalls int) *http.Transport {
 	}
 }
 
-// Connection is what every caller with this credential and workspace shares: the same one for all of them.
+// Connection is what every caller with this credential and workspace shares: the same one for all of them. The credential
+// comes from ParseCredential.
 func (c *Client) Connection(credential Credential) *Connection {
-	if credential.secret == nil {
-		credential.secret = &credentialSecret{}
-	}
-	key := sha256.Sum256([]byte(credential.secret.value + "\x00" + credential.secret.workspaceID))
+	secret := credential.reveal()
+	key := sha256.Sum256([]byte(secret.value + "\x00" + secret.workspaceID))
 	now := c.clock.Now()
 
 	c.mu.Lock()
@@ -187,7 +186,7 @@ func (c *Client) Connection(credential Credential) *Connection {
 	c.sweep(now)
 	connection, ok := c.connections[key]
 	if !ok {
-		connection = &Connection{client: c, credential: *credential.secret, gate: newGate(c.maxCalls)}
+		connection = &Connection{client: c, credential: credential, gate: newGate(c.maxCalls)}
 		c.connections[key] = connection
 	}
 	connection.touch(now)

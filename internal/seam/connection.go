@@ -12,7 +12,7 @@ import (
 // the Client anew for each call, rather than keep it.
 type Connection struct {
 	client     *Client
-	credential credentialSecret
+	credential Credential
 
 	mu   sync.Mutex
 	gate *gate
@@ -41,7 +41,7 @@ func (c *Connection) GetClientSession(ctx context.Context, selector Selector, wa
 	}
 	var err error = errGaveUp{} // as if what runs in between panicked
 	defer func() { c.leave(ticket, err) }()
-	session, err := c.client.getClientSession(ctx, c.credential, selector)
+	session, err := c.client.getClientSession(ctx, c.credential.reveal(), selector)
 	return session, err
 }
 

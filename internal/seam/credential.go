@@ -45,11 +45,12 @@ var identifier = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 // Credential is what a caller of Seam proves itself with, and the workspace that it acts in. However it is printed or
 // marshalled, it reveals nothing.
 type Credential struct {
-	// A pointer, because fmt calls no methods on values in the unexported fields of others, but prints inner pointers as
-	// addresses.
-	secret *credentialSecret
+	// A function, because that is all that fmt can't look into where a Credential is in an unexported field of something
+	// that is printed: there it calls no methods.
+	reveal func() credentialSecret
 }
 
+// credentialSecret is what is in a Credential. It is passed on and kept nowhere.
 type credentialSecret struct {
 	kind        credentialKind
 	value       string
@@ -81,7 +82,8 @@ func ParseCredential(value, workspaceID string) (Credential, error) {
 	case kind == consoleSession && isServiceAccountToken(value):
 		return Credential{}, errors.New("a Kubernetes service account token is not a credential for Seam and is not sent to it: " + usableKinds)
 	}
-	return Credential{&credentialSecret{kind: kind, value: value, workspaceID: workspaceID}}, nil
+	secret := credentialSecret{kind: kind, value: value, workspaceID: workspaceID}
+	return Credential{func() credentialSecret { return secret }}, nil
 }
 
 func checkCredentialText(value string) error {
@@ -98,7 +100,10 @@ func checkCredentialText(value string) error {
 
 func kindOfCredential(value string) (credentialKind, error) {
 	for _, known := range kindsByPrefix {
-		if strings.HasPrefix(value, known.prefix) && len(value) > len(known.prefix) {
+		if rest, ok := strings.CutPrefix(value, known.prefix); ok {
+			if rest == "" {
+				break
+			}
 			return known.kind, nil
 		}
 	}

@@ -24,6 +24,7 @@ type Server struct {
 	clock   clock.PassiveClock
 	handler http.Handler
 	done    chan struct{}
+	closing sync.Once
 
 	mu          sync.Mutex
 	listening   *httptest.Server
@@ -111,7 +112,7 @@ func (s *Server) listen(start func(*httptest.Server)) {
 
 // Close ends the calls under way and stops listening.
 func (s *Server) Close() {
-	close(s.done)
+	s.closing.Do(func() { close(s.done) })
 	s.mu.Lock()
 	server := s.listening
 	s.mu.Unlock()
