@@ -80,7 +80,7 @@ func ParseCredential(value, workspaceID string) (Credential, error) {
 	case kind == consoleSession && workspaceID == "":
 		return Credential{}, errors.New("a console session needs a workspace ID beside it")
 	case kind == consoleSession && isServiceAccountToken(value):
-		return Credential{}, errors.New("a Kubernetes service account token is not a credential for Seam and is not sent to it: " + usableKinds)
+		return Credential{}, errors.New("a Kubernetes service account token is not sent to Seam: " + usableKinds)
 	}
 	secret := credentialSecret{kind: kind, value: value, workspaceID: workspaceID}
 	return Credential{func() credentialSecret { return secret }}, nil

@@ -42,7 +42,7 @@ func TestCredentialsThatAreRefused(t *testing.T) {
 	const kinds = ": use an API key, a personal access token, a console session or a client session token"
 	const unseen = "the credential has white space, control or non-ASCII characters in it: give the bare value of one credential"
 	const unknown = "the credential begins neither with seam_ nor with ey" + kinds
-	const cluster = "a Kubernetes service account token is not a credential for Seam and is not sent to it" + kinds
+	const cluster = "a Kubernetes service account token is not sent to Seam" + kinds
 	for _, test := range []struct{ value, workspace, want string }{
 		{"", "", "the credential is empty" + kinds},
 		{" \n\t", "", "the credential is empty" + kinds},

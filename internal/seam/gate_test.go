@@ -323,8 +323,8 @@ func TestGateCallsTheLatestWakeOfAKey(t *testing.T) {
 	g := newGateTest(t, 1)
 	ticket := g.enter()
 	woken := ""
-	g.acquire(g.now, Waiter{Key: "a", Wake: func() { woken += "old" }})
-	g.acquire(g.now, Waiter{Key: "a", Wake: func() { woken += "new" }})
+	_, _ = g.acquire(g.now, Waiter{Key: "a", Wake: func() { woken += "old" }})
+	_, _ = g.acquire(g.now, Waiter{Key: "a", Wake: func() { woken += "new" }})
 	wake(g.release(g.now, ticket, neutral, nil))
 	if woken != "new" {
 		t.Fatalf("woken: %q", woken)

@@ -18,10 +18,11 @@ type failure struct {
 
 var (
 	errUnauthorized = &failure{http.StatusUnauthorized, "unauthorized", "Unauthorized"}
-	errPAT          = &failure{http.StatusUnauthorized, "access_token_used_for_api_key", "An access token was used instead of an API key"}
 	errSessionDead  = &failure{http.StatusUnauthorized, "client_session_not_found", "Unauthorized (client session not found)"}
 	errRevoked      = &failure{http.StatusUnauthorized, "client_session_revoked", "Unauthorized (client session revoked)"}
 	errExpired      = &failure{http.StatusUnauthorized, "client_session_expired", "Unauthorized (client session expired)"}
+	errPAT          = &failure{http.StatusUnauthorized, "access_token_used_for_api_key",
+		"An access token was used instead of an API key"}
 	errNotFound     = &failure{http.StatusNotFound, "client_session_not_found", "Could not find client session"}
 	errOptions      = &failure{http.StatusBadRequest, "invalid_options",
 		"Cannot send client_session_id or user_identifier_key params when using a client session token"}
@@ -129,13 +130,13 @@ func (s *Server) answer(call Call, request getRequest) (*Session, *failure) {
 // authenticate finds out who calls, telling credentials apart by their prefixes as Seam does. The lock is held.
 func (s *Server) authenticate(call Call) (caller, *failure) {
 	workspaces, known := s.credentials[call.Credential]
-	mayChoose := slices.Contains(workspaces, call.Workspace)
+	mayChoose := known && slices.Contains(workspaces, call.Workspace)
 	switch value := call.Credential; {
 	case strings.HasPrefix(value, "seam_cst"):
 		return s.authenticateSession(value)
 	case strings.HasPrefix(value, "seam_pk"):
 		return caller{}, errUnauthorized
-	case strings.HasPrefix(value, "seam_at") && !(known && mayChoose):
+	case strings.HasPrefix(value, "seam_at") && !mayChoose:
 		return caller{}, errPAT
 	case !known, strings.HasPrefix(value, "ey") && !mayChoose:
 		return caller{}, errUnauthorized

@@ -53,7 +53,7 @@ var (
 	ResetInBody        = Fault{"reset in the middle of the body", (*exchange).resetInBody}
 	Hang               = Fault{"headers and then nothing", (*exchange).hang}
 	HugeBody           = Fault{"1 GiB of body", (*exchange).flood}
-	TruncatedJSON      = page("200 with truncated JSON", http.StatusOK, "application/json", `{"client_session": {"client_session_id": "cs`)
+	TruncatedJSON      = page("200 with truncated JSON", http.StatusOK, "application/json", `{"client_session": {"client_ses`)
 	HTML               = page("200 with HTML", http.StatusOK, "text/html", "<html><body>Sign in to the hotel's network</body></html>")
 	NotOK              = altered("200 with ok: false", func(body, _ map[string]any) { body["ok"] = false })
 	EmptyToken         = altered("200 with an empty token", set("token", ""))

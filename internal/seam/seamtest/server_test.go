@@ -203,43 +203,58 @@ func TestOwnerChangesSessions(t *testing.T) {
 	}
 }
 
-func TestControlRoutes(t *testing.T) {
+// upsert sends a body to the control route.
+func upsert(t *testing.T, s *Server, body string) Session {
+	t.Helper()
+	return do(t, s, http.MethodPost, "/_test/client_sessions", body).session(t)
+}
+
+func TestControlRouteUpserts(t *testing.T) {
 	s, _ := newServer(t)
-	post := func(body string) Session {
-		t.Helper()
-		return do(t, s, http.MethodPost, "/_test/client_sessions", body).session(t)
+	added := upsert(t, s, `{"client_session_id":"rotating","token":"seam_cst1_before","expires_in_seconds":30,"unknown":[1]}`)
+	want := Session{
+		ID: "rotating", WorkspaceID: Workspace1, Token: "seam_cst1_before", CreatedAt: now, ExpiresAt: now.Add(30 * time.Second),
 	}
-	added := post(`{"client_session_id":"rotating","token":"seam_cst1_before","expires_in_seconds":30,"unknown":[1]}`)
-	if want := (Session{ID: "rotating", WorkspaceID: Workspace1, Token: "seam_cst1_before", CreatedAt: now, ExpiresAt: now.Add(30 * time.Second)}); added != want {
+	if added != want {
 		t.Errorf("got %+v, want %+v", added, want)
 	}
-	changed := post(`{"client_session_id":"rotating","user_identifier_key":"joe","expires_in_seconds":-0.5}`)
-	if changed.Token != added.Token || changed.UserIdentifierKey != "joe" || !changed.ExpiresAt.Equal(now.Add(-time.Second/2)) {
-		t.Errorf("got %+v", changed)
+	changed := upsert(t, s, `{"client_session_id":"rotating","user_identifier_key":"joe","expires_in_seconds":-0.5}`)
+	want.UserIdentifierKey, want.ExpiresAt = "joe", now.Add(-time.Second/2)
+	if changed != want {
+		t.Errorf("got %+v, want %+v", changed, want)
 	}
-	if removed := post(`{"client_session_id":"rotating","user_identifier_key":null,"expires_at":null}`); removed.UserIdentifierKey != "" || !removed.ExpiresAt.IsZero() {
-		t.Errorf("got %+v", removed)
+	changed = upsert(t, s, `{"client_session_id":"rotating","user_identifier_key":null,"expires_at":null}`)
+	want.UserIdentifierKey, want.ExpiresAt = "", time.Time{}
+	if changed != want {
+		t.Errorf("got %+v, want %+v", changed, want)
 	}
-	first, second := post(`{}`), post(`{}`)
-	if first.ID == second.ID || first.Token == second.Token || !strings.HasPrefix(first.Token, "seam_cst1") || !first.ExpiresAt.Equal(now.Add(year)) {
+	first, second := upsert(t, s, `{}`), upsert(t, s, `{}`)
+	if first.ID == second.ID || first.Token == second.Token || !first.ExpiresAt.Equal(now.Add(year)) {
 		t.Errorf("got %+v and %+v", first, second)
 	}
-	if got := do(t, s, http.MethodPost, "/_test/client_sessions", `{"expires_at":"soon"}`); got.status != 400 {
-		t.Errorf("an unreadable time: %d", got.status)
-	}
-	if got := do(t, s, http.MethodPost, "/_test/client_sessions", `[]`); got.status != 400 {
-		t.Errorf("not an object: %d", got.status)
-	}
-	if got := do(t, s, http.MethodGet, "/_test/client_sessions", ""); got.status != 200 || strings.Count(got.body, `"token"`) != 4 {
-		t.Errorf("list: %d %s", got.status, got.body)
-	}
-	for _, want := range []int{200, 404} {
-		if got := do(t, s, http.MethodDelete, "/_test/client_sessions/rotating", ""); got.status != want {
-			t.Errorf("delete: %d, want %d", got.status, want)
+}
+
+func TestControlRoutes(t *testing.T) {
+	s, _ := newServer(t)
+	for _, test := range []struct {
+		method, path, body string
+		status             int
+		want               string
+	}{
+		{http.MethodPost, "/_test/client_sessions", `{"expires_at":"soon"}`, 400, "soon"},
+		{http.MethodPost, "/_test/client_sessions", `[]`, 400, "error"},
+		{http.MethodPost, "/_test/client_sessions", `{"client_session_id":"new"}`, 200, `"token":"seam_cst1`},
+		{http.MethodGet, "/_test/client_sessions", ``, 200, `"client_session_id":"new"`},
+		{http.MethodDelete, "/_test/client_sessions/new", ``, 200, "{}"},
+		{http.MethodDelete, "/_test/client_sessions/new", ``, 404, "{}"},
+		{http.MethodGet, "/health/get_health", ``, 200, "ok"},
+	} {
+		if got := do(t, s, test.method, test.path, test.body); got.status != test.status || !strings.Contains(got.body, test.want) {
+			t.Errorf("%s %s %s: got %d %s", test.method, test.path, test.body, got.status, got.body)
 		}
 	}
-	if got := do(t, s, http.MethodGet, "/health/get_health", ""); got.status != 200 || s.CallCount() != 0 {
-		t.Errorf("health: %d; %d calls", got.status, s.CallCount())
+	if s.CallCount() != 0 {
+		t.Errorf("%d of them were counted", s.CallCount())
 	}
 }
 
@@ -296,8 +311,11 @@ func TestCallsAreCounted(t *testing.T) {
 		t.Errorf("%d calls, %d with a key, %d for cst1, %d for jane, %d at once",
 			s.CallCount(), s.CallsWith(APIKey2), s.CallsFor("cst1"), s.CallsFor("jane"), s.MaxInFlight())
 	}
-	if call := s.Calls()[0]; !call.At.Equal(now) || call.Credential != APIKey1 || call.Workspace != "w" || call.ClientSessionID != "cst1" || call.RequestID != "request1" {
-		t.Errorf("got %+v", call)
+	want := Call{
+		At: now, Credential: APIKey1, Workspace: "w", ClientSessionID: "cst1", UserAgent: "Go-http-client/1.1", RequestID: "request1",
+	}
+	if got := s.Calls()[0]; got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 	s.ResetCounts()
 	if s.CallCount()+s.CallsWith(APIKey2)+s.CallsFor("cst1")+s.MaxInFlight()+len(s.Calls()) != 0 {
