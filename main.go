@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -28,16 +29,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
 	"github.com/seam-session-operator/seam-session-operator/internal/controller"
+	"github.com/seam-session-operator/seam-session-operator/internal/metrics"
 	"github.com/seam-session-operator/seam-session-operator/internal/seam"
 )
 
 const (
-	defaultEndpoint = "https://connect.getseam.com"
 	// mostVerbose is the highest verbosity that is logged. client-go logs the bodies of requests, Secrets included, from 8
 	// on.
 	mostVerbose = 5
@@ -78,7 +80,7 @@ type options struct {
 }
 
 func parse(args []string, out io.Writer) (*options, error) {
-	o := &options{seamEndpoint: defaultEndpoint}
+	o := &options{seamEndpoint: seam.DefaultEndpoint}
 	if endpoint := os.Getenv("SEAM_ENDPOINT"); endpoint != "" {
 		o.seamEndpoint = endpoint
 	}
@@ -130,7 +132,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	seamClient, err := newSeamClient(o)
+	seamClient, err := newSeamClient(o, mgr)
 	if err != nil {
 		return err
 	}
@@ -194,13 +196,18 @@ func cachesSynced(c cache.Cache) healthz.Checker {
 	}
 }
 
-func newSeamClient(o *options) (*seam.Client, error) {
+// newSeamClient makes the client for Seam, and registers what there is to measure.
+func newSeamClient(o *options, mgr ctrl.Manager) (*seam.Client, error) {
 	var bundle []byte
 	if o.seamCAFile != "" {
 		var err error
 		if bundle, err = os.ReadFile(o.seamCAFile); err != nil {
 			return nil, fmt.Errorf("--seam-ca-file: %w", err)
 		}
+	}
+	calls, err := metrics.NewCalls(ctrlmetrics.Registry, clock.RealClock{})
+	if err != nil {
+		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
 	seamClient, err := seam.NewClient(seam.Config{
 		Endpoint:    o.seamEndpoint,
@@ -209,11 +216,20 @@ func newSeamClient(o *options) (*seam.Client, error) {
 		UserAgent:   userAgent(),
 		MaxInFlight: max(1, o.workers/2), // no credential may take all workers
 		Clock:       clock.RealClock{},
+		Instrument:  calls.Instrument,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("--seam-endpoint: %w", err)
+		return nil, fmt.Errorf("--seam-endpoint or --seam-ca-file: %w", err)
 	}
-	return seamClient, nil
+	paused := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "seam_credentials_paused",
+		Help: "How many credentials are held back now, because Seam refused them (401) or asked to wait (429).",
+	}, func() float64 { return float64(seamClient.Paused()) })
+	err = errors.Join(
+		ctrlmetrics.Registry.Register(paused),
+		ctrlmetrics.Registry.Register(metrics.NewSessions(mgr.GetCache(), mgr.Elected())),
+	)
+	return seamClient, err
 }
 
 func metricsOptions(o *options) metricsserver.Options {
@@ -248,7 +264,7 @@ func currentVersion() string {
 	if version != "" {
 		return version
 	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
 		return info.Main.Version
 	}
 	return "dev"
