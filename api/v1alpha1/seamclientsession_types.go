@@ -159,7 +159,7 @@ type SecretSpec struct {
 	// labels that the Secret gets beside those of the operator.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="every key must be a label key such as team or example.com/team"
+	// +kubebuilder:validation:XValidation:rule="self.all(key, key.indexOf('/') <= 253 && key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="every key must be a label key such as team or example.com/team"
 	// +kubebuilder:validation:XValidation:rule="self.all(key, !key.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io)/') || key.startsWith('app.kubernetes.io/'))",message="keys under kubernetes.io and k8s.io are not allowed, but for app.kubernetes.io: Kubernetes could act on them; use a domain of your own"
 	// +kubebuilder:validation:XValidation:rule="self.all(key, !key.matches('^([^/]*[.])?connect[.]seam[.]co/') && key != 'app.kubernetes.io/managed-by')",message="keys under connect.seam.co and app.kubernetes.io/managed-by belong to the operator: use a domain of your own"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
@@ -167,7 +167,7 @@ type SecretSpec struct {
 	// annotations that the Secret gets beside those of the operator.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="every key must be an annotation key such as note or example.com/note"
+	// +kubebuilder:validation:XValidation:rule="self.all(key, key.indexOf('/') <= 253 && key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="every key must be an annotation key such as note or example.com/note"
 	// +kubebuilder:validation:XValidation:rule="self.all(key, !key.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io)/') || key.startsWith('app.kubernetes.io/'))",message="keys under kubernetes.io and k8s.io are not allowed, but for app.kubernetes.io: Kubernetes could act on them; use a domain of your own"
 	// +kubebuilder:validation:XValidation:rule="self.all(key, !key.matches('^([^/]*[.])?connect[.]seam[.]co/') && key != 'app.kubernetes.io/managed-by')",message="keys under connect.seam.co and app.kubernetes.io/managed-by belong to the operator: use a domain of your own"
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
