@@ -143,7 +143,8 @@ func readyCondition(session *v1alpha1.SeamClientSession, result outcome, synced 
 	state := secret.Inspect(result.secret, session)
 	status := &session.Status
 	written := state.Ours && state.DataIntact && state.ForSpec
-	ended := written && state.ExpiresAt != nil && !state.ExpiresAt.After(now)
+	ended := written && (state.ExpiresAt != nil && !state.ExpiresAt.After(now) ||
+		state.ClientSessionID == status.ClientSessionID && expired(status.ExpiresAt, now)) // Seam ended it early
 	no := func(reason, message string) metav1.Condition {
 		return condition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
 	}
