@@ -7,7 +7,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
@@ -87,11 +86,12 @@ func sleep(status *v1alpha1.SeamClientSessionStatus, result outcome, now time.Ti
 	}
 	sooner(result.retryAt)
 	sooner(timeOf(status.NextFetchTime))
-	if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReady) {
-		sooner(timeOf(status.ExpiresAt))
-	}
 	if result.problem != nil {
-		return max(until, shortestPause)
+		until = max(until, shortestPause)
 	}
-	return max(until, shortestSleep)
+	until = max(until, shortestSleep)
+	if end := status.ExpiresAt; end != nil && end.After(now) { // no pause outlasts the token: Ready ends with it
+		sooner(end.Time)
+	}
+	return until
 }
