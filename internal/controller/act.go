@@ -163,6 +163,9 @@ func (r *Reconciler) refused(ctx context.Context, seen *observation, err error, 
 	if result.problem.kind == waiting { // what holds a credential back is known to its connection alone
 		result.retryAt = r.now().Add(credentialProbe)
 	}
+	if refusal.RetryAfter > 0 {
+		result.problem.until = notBefore(r.clock.Now().Add(refusal.RetryAfter))
+	}
 	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 	confirmed := ready != nil && ready.Reason == v1alpha1.ReasonSessionNotFound &&
 		r.now().Sub(timeOf(status.LastAttemptTime)) >= goneConfirmation

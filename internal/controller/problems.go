@@ -76,7 +76,7 @@ func seamProblem(session *v1alpha1.SeamClientSession, err *seam.Error, proven bo
 // heldProblem is the problem of a session that was not asked for, because others who share its credential were refused.
 func heldProblem(session *v1alpha1.SeamClientSession, held *seam.HeldError) *problem {
 	p := seamProblem(session, held.Cause, false)
-	p.kind, p.until, p.requestID = waiting, held.Until, ""
+	p.kind, p.until, p.requestID = waiting, notBefore(held.Until), ""
 	if p.reason == v1alpha1.ReasonUnauthorized {
 		p.until = time.Time{} // the probe's time changes every minute, and would change the status with it
 	}

@@ -112,6 +112,9 @@ func (r *Reconciler) forget(key types.NamespacedName) {
 	r.repairs.forget(key)
 }
 
+// notBefore is a time in whole seconds that is not before t.
+func notBefore(t time.Time) time.Time { return t.UTC().Add(time.Second - 1).Truncate(time.Second) }
+
 // now is the time in whole seconds, which is how the status keeps times: so what is stored and what is computed never
 // differ.
 func (r *Reconciler) now() time.Time { return r.clock.Now().UTC().Truncate(time.Second) }
