@@ -169,9 +169,15 @@ func (r *Reconciler) refused(ctx context.Context, seen *observation, err error, 
 	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 	confirmed := ready != nil && ready.Reason == v1alpha1.ReasonSessionNotFound &&
 		r.now().Sub(timeOf(status.LastAttemptTime)) >= goneConfirmation
-	if result.problem.gone && confirmed && endsDeleted(seen.session) {
+	if result.problem.gone && confirmed && endsDeleted(seen.session) && !holdsAnother(seen.state, r.now()) {
 		r.remove(ctx, seen, result)
 	}
+}
+
+// holdsAnother says whether the Secret holds a token that was asked for otherwise, and is good: that what the spec asks for
+// now does not exist says nothing about it.
+func holdsAnother(state secret.State, now time.Time) bool {
+	return !state.ForSpec && state.DataIntact && (state.ExpiresAt == nil || state.ExpiresAt.After(now))
 }
 
 // verdict is what an answer means for the Secret.
