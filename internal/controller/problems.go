@@ -69,6 +69,9 @@ func seamProblem(session *v1alpha1.SeamClientSession, err *seam.Error, proven bo
 		p.reason = v1alpha1.ReasonInvalidResponse
 	default:
 		p.reason = v1alpha1.ReasonSeamUnavailable
+		if err.StatusCode == 0 {
+			p.message += "; it is asked again by itself"
+		}
 	}
 	return p
 }
