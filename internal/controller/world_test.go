@@ -3,6 +3,7 @@ package controller
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -48,6 +49,8 @@ type world struct {
 	writes    writes
 	logs      lockedBuffer
 	events    recordedEvents
+	// seamConfig, if not nil, changes how the operator speaks to Seam, from its next restart on.
+	seamConfig func(*seam.Config)
 }
 
 // newWorld makes a world in which Seam knows what Seed gives it, and the Secret "seam" holds its API key. At the end of
@@ -75,9 +78,11 @@ func newWorld() *world {
 // restart replaces the operator by a new one, which knows nothing but what the API server has.
 func (w *world) restart() {
 	GinkgoHelper()
-	seamClient, err := seam.NewClient(seam.Config{
-		Endpoint: w.seam.URL(), UserAgent: "test", Timeout: time.Second, MaxInFlight: 8, Clock: w.clock,
-	})
+	config := seam.Config{Endpoint: w.seam.URL(), UserAgent: "test", Timeout: time.Second, MaxInFlight: 8, Clock: w.clock}
+	if w.seamConfig != nil {
+		w.seamConfig(&config)
+	}
+	seamClient, err := seam.NewClient(config)
 	Expect(err).NotTo(HaveOccurred())
 	w.r = New(w.cachedClient(), api, api, &w.events, Options{Seam: seamClient, Workers: 16, Clock: w.clock})
 	clear(w.timers)
@@ -283,14 +288,25 @@ func (w *world) nothingShows() {
 		Expect(err).NotTo(HaveOccurred())
 		shown += string(status)
 	}
-	for _, hidden := range w.seam.Secrets() {
-		Expect(strings.Contains(shown, hidden)).To(BeFalse(), "%q shows in:\n%s", hidden, shown)
+	expectHidden(w.seam.Secrets(), shown)
+}
+
+// expectHidden fails if any of the secrets is in what was shown, plain or as Kubernetes encodes the data of a Secret.
+func expectHidden(secrets []string, shown string) {
+	GinkgoHelper()
+	for _, hidden := range secrets {
+		for _, form := range []string{hidden, base64.StdEncoding.EncodeToString([]byte(hidden))} {
+			Expect(strings.Contains(shown, form)).To(BeFalse(), "%q shows in:\n%s", hidden, shown)
+		}
 	}
 }
 
+// mostVerbose is how far main.go's logger goes, whatever the flags say: from 8 on client-go logs the bodies of requests.
+const mostVerbose = 5
+
 // logger writes everything, at the most verbose level, to the world's log.
 func (w *world) logger() logr.Logger {
-	return funcr.New(func(prefix, args string) { w.logs.WriteLine(prefix + " " + args) }, funcr.Options{Verbosity: 100})
+	return funcr.New(func(prefix, args string) { w.logs.WriteLine(prefix + " " + args) }, funcr.Options{Verbosity: mostVerbose})
 }
 
 type lockedBuffer struct {
