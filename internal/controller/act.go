@@ -64,12 +64,6 @@ func (r *Reconciler) act(ctx context.Context, seen *observation, decision decisi
 		r.repairs.set(client.ObjectKeyFromObject(seen.session), seen.repairs.after(r.now()))
 	}
 	r.sync(ctx, seen, &result)
-	if result.problem != nil && result.problem.curable {
-		for _, name := range references(seen.session) {
-			key := client.ObjectKey{Namespace: seen.session.Namespace, Name: name}
-			r.watches.add(key, r.credentials.lastSeen(key), result.connection)
-		}
-	}
 	return result
 }
 

@@ -114,7 +114,7 @@ func (c *credentials) value(ctx context.Context, namespace, name, key, what stri
 	s, err := c.read(ctx, types.NamespacedName{Namespace: namespace, Name: name})
 	switch {
 	case err != nil:
-		return "", nil, &problem{reason: v1alpha1.ReasonCredentialNotFound, curable: true, cause: err,
+		return "", nil, &problem{kind: waiting, reason: v1alpha1.ReasonCredentialNotFound, curable: true, cause: err,
 			message: fmt.Sprintf("Secret %q could not be read: check the operator's permissions", name)}
 	case s == nil:
 		return "", nil, missing(fmt.Sprintf("Secret %q does not exist: create it with %s under the key %q", name, what, key))

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -31,10 +32,16 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, result outco
 	now := r.now()
 	status := nextStatus(seen, result, now)
 	if !equality.Semantic.DeepEqual(*seen.saved, status) {
-		if err := r.patchStatus(ctx, seen, status); err != nil {
+		written, err := r.patchStatus(ctx, seen, status)
+		if err != nil {
 			return ctrl.Result{}, err
 		}
-		r.announce(ctx, seen, &status, result)
+		if written {
+			r.announce(ctx, seen, &status, result)
+		}
+	}
+	if result.problem != nil && result.problem.curable {
+		r.watchReferences(seen.session, result)
 	}
 	if result.problem != nil {
 		logf.FromContext(ctx).V(1).Info("not brought up to date", "reason", result.problem.reason,
@@ -43,25 +50,34 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, result outco
 	return ctrl.Result{RequeueAfter: sleep(&status, result, r.clock.Now())}, nil
 }
 
-// patchStatus writes the status with the version that was read. What could not be written is remembered, so that the
-// next try does not have to ask Seam again.
-func (r *Reconciler) patchStatus(ctx context.Context, seen *observation, status v1alpha1.SeamClientSessionStatus) error {
+// patchStatus writes the status with the version that was read, and says whether the API server took it. What it did not
+// take is remembered, so that the next try does not have to ask Seam again; the object's newer version brings that about.
+func (r *Reconciler) patchStatus(ctx context.Context, seen *observation, status v1alpha1.SeamClientSessionStatus) (bool, error) {
 	before, after := seen.session.DeepCopy(), seen.session.DeepCopy()
 	before.Status, after.Status = *seen.saved, status
 	patched := after.DeepCopy()
 	err := r.client.Status().Patch(ctx, patched, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case apierrors.IsConflict(err):
-		r.sessions.unsaved(after)
-		return nil
-	case err != nil:
-		r.sessions.unsaved(after)
-		return fmt.Errorf("writing the status of SeamClientSession: %w", err)
+	if err == nil {
+		r.sessions.saved(patched)
+		return true, nil
 	}
-	r.sessions.saved(patched)
-	return nil
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	r.sessions.unsaved(after)
+	if apierrors.IsConflict(err) {
+		return false, nil
+	}
+	return false, fmt.Errorf("writing the status of SeamClientSession: %w", err)
+}
+
+// watchReferences notices when a Secret that the session refers to changes. It comes after the status was written: a watch
+// ends when no status says that a session failed.
+func (r *Reconciler) watchReferences(session *v1alpha1.SeamClientSession, result outcome) {
+	for _, name := range references(session) {
+		key := client.ObjectKey{Namespace: session.Namespace, Name: name}
+		r.watches.add(key, r.credentials.lastSeen(key), result.connection)
+	}
 }
 
 // announce tells what changed, once, as events and in the log.
@@ -69,7 +85,7 @@ func (r *Reconciler) announce(ctx context.Context, seen *observation, status *v1
 	for _, t := range transitions(seen.session, seen.saved, status, result) {
 		note := t.note
 		if len(note) > maxNote {
-			note = note[:maxNote]
+			note = strings.ToValidUTF8(note[:maxNote], "")
 		}
 		r.events.Eventf(seen.session, nil, t.kind, t.reason, eventAction, "%s", note)
 		logf.FromContext(ctx).Info(note, "reason", t.reason, "generation", seen.session.Generation)

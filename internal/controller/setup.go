@@ -2,8 +2,10 @@ package controller
 
 import (
 	"context"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -31,6 +33,13 @@ const Name = "seam-session-operator"
 
 // indexReferences finds the sessions of a namespace that refer to a Secret.
 const indexReferences = "spec.references"
+
+const (
+	// reconcileTimeout bounds one reconcile: a call to Seam, which bounds itself, and a few to the API server.
+	reconcileTimeout = 2 * time.Minute
+	// firstRetry and longestRetry bound the pause after the API server did not take a status.
+	firstRetry, longestRetry = 500 * time.Millisecond, time.Minute
+)
 
 var secretListKind = corev1.SchemeGroupVersion.WithKind("SecretList")
 
@@ -83,6 +92,9 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, options Options) er
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: options.Workers,
 			EnableWarmup:            ptr.To(true), // a standby keeps its caches warm
+			ReconciliationTimeout:   reconcileTimeout,
+			// For errors of the API server alone: an object must not wait long once it is back.
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, longestRetry),
 		}).
 		Complete(r)
 }
@@ -124,7 +136,7 @@ func (r *Reconciler) secretHandler() handler.EventHandler {
 	}
 }
 
-// referenceChanged lets every session that refers to a Secret try again at once: it has changed since it failed.
+// referenceChanged lets every session that failed and refers to a Secret try again at once: the Secret has changed.
 func (r *Reconciler) referenceChanged(ctx context.Context, key types.NamespacedName) {
 	r.credentials.changed(key)
 	for _, session := range r.referring(ctx, key) {
@@ -132,16 +144,19 @@ func (r *Reconciler) referenceChanged(ctx context.Context, key types.NamespacedN
 	}
 }
 
-// referring returns the sessions that refer to a Secret.
+// referring returns the sessions that refer to a Secret and were not brought up to date: a change of it may help them.
 func (r *Reconciler) referring(ctx context.Context, key types.NamespacedName) []types.NamespacedName {
 	var sessions v1alpha1.SeamClientSessionList
 	if err := r.client.List(ctx, &sessions, client.InNamespace(key.Namespace), client.MatchingFields{indexReferences: key.Name}); err != nil {
 		logf.FromContext(ctx).Error(err, "listing the sessions that refer to a Secret", "secret", key)
 		return nil
 	}
-	keys := make([]types.NamespacedName, 0, len(sessions.Items))
+	var keys []types.NamespacedName
 	for i := range sessions.Items {
-		keys = append(keys, client.ObjectKeyFromObject(&sessions.Items[i]))
+		session := r.sessions.newest(&sessions.Items[i])
+		if meta.IsStatusConditionFalse(session.Status.Conditions, v1alpha1.ConditionSynced) {
+			keys = append(keys, client.ObjectKeyFromObject(session))
+		}
 	}
 	return keys
 }
