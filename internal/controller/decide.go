@@ -34,7 +34,7 @@ func decide(seen *observation, now time.Time) decision {
 		return ask
 	case renamed(session) && seen.state.ForSpec && status.FailedFetches == 0: // the former Secret was not removed yet
 		return ask
-	case status.ObservedGeneration != session.Generation && !seen.state.ForSpec:
+	case specChanged(seen):
 		return ask
 	case !schedule.Next(scheduleInput(session), now).After(now):
 		return ask
@@ -44,6 +44,14 @@ func decide(seen *observation, now time.Time) decision {
 		return yield
 	}
 	return repair
+}
+
+// specChanged says whether the spec was changed since it was last acted on, in what matters: the Secret is not for it, or,
+// where a change was taken back, the last attempt was for something else.
+func specChanged(seen *observation) bool {
+	status := &seen.session.Status
+	return status.ObservedGeneration != seen.session.Generation &&
+		(!seen.state.ForSpec || status.FailedFetches > 0 || seen.state.ClientSessionID != status.ClientSessionID)
 }
 
 // refreshRequested says whether a refresh was requested that has not been acted on.

@@ -172,7 +172,8 @@ func gone(status *v1alpha1.SeamClientSessionStatus, result outcome, state secret
 		return result.problem != nil
 	}
 	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
-	return state.ForSpec && ready != nil && ready.Reason == v1alpha1.ReasonSessionNotFound
+	return state.ForSpec && ready != nil && ready.Reason == v1alpha1.ReasonSessionNotFound &&
+		ready.ObservedGeneration == status.ObservedGeneration // it may be what an earlier spec asked for that is gone
 }
 
 // stalled says whether the status says that only a change of the object can help.
