@@ -240,7 +240,7 @@ func (w *matrixWorld) untilNextCall() time.Duration {
 		_, at := w.nextTimer()
 		Expect(at).NotTo(BeZero(), "nothing will ever call Seam again")
 		Expect(at.Sub(begin)).To(BeNumerically("<=", interval), "Seam is not called again")
-		w.advance(at.Sub(w.clock.Now()))
+		w.advance(max(0, at.Sub(w.clock.Now())))
 	}
 	Expect(w.network.calls()).To(Equal(calls + 1))
 	return w.clock.Now().Sub(begin)
@@ -392,3 +392,302 @@ func (n *network) calls() int {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+var _ = Describe("An answer that is unusual and good", func() {
+	var w *matrixWorld
+	BeforeEach(func() { w = newMatrixWorld() })
+
+	// written makes a session whose token is good for two hours, and then has Seam answer otherwise.
+	written := func(fault seamtest.Fault, changes ...func(*v1alpha1.SeamClientSession)) {
+		GinkgoHelper()
+		w.hourly("jane", changes...)
+		w.settle("jane")
+		w.expectReady("jane")
+		w.seam.Fail(fault)
+		w.untilNextCall()
+	}
+
+	It("without expires_at is written, and stays Ready for ever", func() {
+		written(seamtest.NoExpiry)
+		Expect(text(w.secret("jane"))).To(And(HaveKeyWithValue("token", seamtest.JohnToken), Not(HaveKey("expires_at"))))
+		Expect(w.session("jane").Status.ExpiresAt).To(BeNil())
+
+		w.seam.Fail(seamtest.Outage)
+		w.untilNextCall()
+		w.clock.Step(365 * 24 * time.Hour)
+		w.untilNextCall()
+		w.expectReady("jane")
+		Expect(w.condition("jane", v1alpha1.ConditionReady).Message).To(Equal(`the token in Secret "jane" can be used`))
+	})
+
+	It("without expires_at is the first token as well", func() {
+		w.seam.Fail(seamtest.NoExpiry)
+		w.ready("jane")
+		Expect(text(w.secret("jane"))).To(HaveLen(3))
+		Expect(w.untilNextCall()).To(BeNumerically("~", interval*19/20, interval/20))
+	})
+
+	It("with unknown fields is written, and what can't be read of it is left out", func() {
+		w.seam.Fail(seamtest.UnknownFields)
+		w.ready("jane")
+		Expect(text(w.secret("jane"))).To(HaveKeyWithValue("token", seamtest.JohnToken))
+		Expect(w.session("jane").Status.DeviceCount).To(BeNil())
+	})
+
+	It("with unknown fields leaves a Secret alone that is as it should be", func() {
+		w.ready("jane")
+		before := w.secret("jane")
+		w.seam.Fail(seamtest.UnknownFields)
+		w.untilNextCall()
+		Expect(w.secret("jane")).To(Equal(before))
+		w.expectReady("jane")
+		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionTrue, v1alpha1.ReasonFetched))
+	})
+
+	Context("with an expires_at in the past", func() {
+		expectEnded := func() {
+			GinkgoHelper()
+			Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionTrue, v1alpha1.ReasonFetched))
+			ready := w.condition("jane", v1alpha1.ConditionReady)
+			Expect(ready).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionExpired))
+			Expect(ready.Message).To(ContainSubstring("whoever owns it extends it at Seam, with /client_sessions/get_or_create"))
+			Expect(w.condition("jane", v1alpha1.ConditionStalled)).To(Equal(metav1.Condition{}))
+		}
+
+		It("is never written, is asked about ever less often, and is written once its owner has extended it", func() {
+			w.seam.Extend(seamtest.JohnSessionID, dawn.Add(-time.Hour))
+			w.hourly("jane")
+			w.settle("jane")
+			expectEnded()
+			w.expectNoSecret("jane")
+			Expect(w.eventReasons()).To(Equal([]string{"SessionExpired"}))
+			Expect(w.untilNextCall()).To(Equal(5 * time.Second))
+			Expect(w.untilNextCall()).To(Equal(5 * time.Second))
+			Expect(w.untilNextCall()).To(Equal(10 * time.Second))
+			Expect(w.untilNextCall()).To(Equal(20 * time.Second))
+			Expect(w.eventReasons()).To(Equal([]string{"SessionExpired"}))
+
+			w.seam.Extend(seamtest.JohnSessionID, w.ends)
+			w.expectRecovery()
+			Expect(w.eventReasons()).To(Equal([]string{"SessionExpired", "ExpiryExtended"}))
+		})
+
+		It("ends Ready at once where the token in the Secret was thought to last, and leaves it there", func() {
+			w.hourly("jane")
+			w.settle("jane")
+			before := w.secret("jane")
+			w.seam.Fail(seamtest.PastExpiry)
+			w.untilNextCall()
+			expectEnded()
+			Expect(w.secret("jane")).To(Equal(before))
+
+			w.seam.Fail(seamtest.Outage) // what Seam has said stands while it says nothing else
+			w.untilNextCall()
+			Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionExpired))
+
+			w.seam.Heal()
+			w.expectRecovery()
+			Expect(w.secret("jane")).To(Equal(before))
+		})
+
+		It("removes the Secret where that is wanted, and writes it anew once the session is extended", func() {
+			written(seamtest.PastExpiry, whenSessionEnds(v1alpha1.RetentionDelete))
+			expectEnded()
+			w.expectNoSecret("jane")
+			Expect(w.session("jane").Status.SecretName).To(BeEmpty())
+			Expect(w.eventReasons()).To(ContainElement("SecretDeleted"))
+
+			w.seam.Heal()
+			w.expectRecovery()
+			Expect(text(w.secret("jane"))).To(HaveKeyWithValue("token", seamtest.JohnToken))
+		})
+	})
+
+	It("with a later end is written, and said to be an extension", func() {
+		w.hourly("jane")
+		w.settle("jane")
+		w.seam.Extend(seamtest.JohnSessionID, w.ends.Add(time.Hour))
+		w.untilNextCall()
+		Expect(text(w.secret("jane"))).To(HaveKeyWithValue("expires_at", "2026-03-01T15:00:00Z"))
+		Expect(w.events.all()).To(ContainElement("Normal ExpiryExtended: the session was extended to 2026-03-01T15:00:00Z"))
+	})
+})
+
+var _ = Describe("A session that Seam does not find", func() {
+	var w *matrixWorld
+	BeforeEach(func() { w = newMatrixWorld() })
+
+	expectNotFound := func() {
+		GinkgoHelper()
+		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionNotFound))
+		Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionNotFound))
+	}
+
+	It("loses its Secret, where that is wanted, by two such answers at least a minute apart and not before", func() {
+		w.hourly("jane", whenSessionEnds(v1alpha1.RetentionDelete))
+		w.settle("jane")
+		w.seam.Delete(seamtest.JohnSessionID)
+		w.untilNextCall()
+		expectNotFound()
+		before := w.secret("jane")
+
+		for _, wait := range []time.Duration{5, 10, 20, 40} {
+			Expect(w.untilNextCall()).To(Equal(wait * time.Second))
+			Expect(w.secret("jane")).To(Equal(before))
+		}
+		Expect(w.untilNextCall()).To(Equal(80 * time.Second))
+		w.expectNoSecret("jane")
+		expectNotFound()
+		Expect(w.session("jane").Status.SecretName).To(BeEmpty())
+		Expect(w.eventReasons()).To(Equal([]string{"TokenWritten", "SessionNotFound", "SecretDeleted"}))
+
+		w.seam.Put(seamtest.Session{ID: seamtest.JohnSessionID, WorkspaceID: seamtest.Workspace1, Token: "seam_cst1_again", ExpiresAt: w.ends.Add(24 * time.Hour)})
+		w.expectRecovery()
+		Expect(text(w.secret("jane"))).To(HaveKeyWithValue("token", "seam_cst1_again"))
+	})
+
+	It("keeps its Secret if Seam takes that back within a minute", func() {
+		w.hourly("jane", whenSessionEnds(v1alpha1.RetentionDelete))
+		w.settle("jane")
+		before := w.secret("jane")
+		for range 3 {
+			w.seam.Fail(seamtest.NotFound)
+			w.untilNextCall()
+			expectNotFound()
+			w.seam.Heal()
+			w.untilNextCall()
+			w.expectReady("jane")
+		}
+		Expect(w.secret("jane")).To(Equal(before))
+	})
+
+	It("keeps its Secret by default, for as long as it is not found", func() {
+		w.hourly("jane")
+		w.settle("jane")
+		before := w.secret("jane")
+		w.seam.Delete(seamtest.JohnSessionID)
+		w.advance(12 * time.Hour)
+		expectNotFound()
+		Expect(w.secret("jane")).To(Equal(before))
+	})
+
+	It("keeps its good token where the credential is another than the one that found it", func() {
+		w.hourly("jane", whenSessionEnds(v1alpha1.RetentionDelete), func(s *v1alpha1.SeamClientSession) { s.Spec.WorkspaceID = "" })
+		w.settle("jane")
+		before := w.secret("jane")
+		w.credential("seam", seamtest.APIKey2) // of a colleague, and of another workspace
+		w.untilNextCall()
+
+		synced := w.condition("jane", v1alpha1.ConditionSynced)
+		Expect(synced).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionNotFound))
+		Expect(synced.Message).To(ContainSubstring("or use a credential of the session's workspace"))
+		w.advance(w.ends.Add(-time.Second).Sub(w.clock.Now()))
+		w.expectReady("jane")
+		Expect(w.secret("jane")).To(Equal(before))
+		w.advance(12 * time.Hour)
+		Expect(w.secret("jane")).To(Equal(before))
+
+		w.seam.Extend(seamtest.JohnSessionID, w.clock.Now().Add(24*time.Hour))
+		w.credential("seam", seamtest.APIKey1)
+		w.expectRecovery()
+	})
+
+	It("does not take the good token of the session with it that was asked for before", func() {
+		w.hourly("jane", whenSessionEnds(v1alpha1.RetentionDelete))
+		w.settle("jane")
+		before := w.secret("jane")
+		w.change("jane", func(s *v1alpha1.SeamClientSession) { s.Spec.ClientSessionID = "mistyped" })
+		w.settle("jane")
+		w.advance(20 * time.Minute)
+		expectNotFound()
+		Expect(w.secret("jane")).To(Equal(before))
+
+		w.seam.Fail(seamtest.Outage) // the mistake is taken back at a bad moment
+		w.change("jane", func(s *v1alpha1.SeamClientSession) { s.Spec.ClientSessionID = seamtest.JohnSessionID })
+		w.settle("jane")
+		w.expectReady("jane")
+		w.seam.Heal()
+		w.expectRecovery()
+		Expect(w.secret("jane")).To(Equal(before))
+	})
+
+	It("is asked for at once when a mistake in the object is put right", func() {
+		w.hourly("jane")
+		w.settle("jane")
+		w.change("jane", func(s *v1alpha1.SeamClientSession) { s.Spec.ClientSessionID = "mistyped" })
+		w.settle("jane")
+		w.advance(time.Minute)
+		w.change("jane", func(s *v1alpha1.SeamClientSession) { s.Spec.ClientSessionID = seamtest.JohnSessionID })
+		w.settle("jane")
+		w.expectReady("jane")
+		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionTrue, v1alpha1.ReasonFetched))
+	})
+})
+
+var _ = Describe("A user with several sessions", func() {
+	var w *matrixWorld
+	BeforeEach(func() {
+		w = newMatrixWorld()
+		w.hourly("jane", whenSessionEnds(v1alpha1.RetentionDelete), func(s *v1alpha1.SeamClientSession) {
+			s.Spec.ClientSessionID, s.Spec.UserIdentifierKey = "", seamtest.JohnUserIdentifierKey
+		})
+		w.settle("jane")
+		w.expectReady("jane")
+	})
+
+	another := func(ends time.Time) seamtest.Session {
+		return seamtest.Session{ID: "cst2", WorkspaceID: seamtest.Workspace1, UserIdentifierKey: seamtest.JohnUserIdentifierKey,
+			Token: "seam_cst2_token", ExpiresAt: ends}
+	}
+
+	It("keeps the good token where Seam returns an older one that has ended, until the good one ends too", func() {
+		before := w.secret("jane")
+		w.seam.Replace(seamtest.JohnSessionID, another(dawn.Add(-time.Hour)))
+		w.untilNextCall()
+		w.expectReady("jane")
+		Expect(w.secret("jane")).To(Equal(before))
+		Expect(w.session("jane").Status.ClientSessionID).To(Equal(seamtest.JohnSessionID))
+		synced := w.condition("jane", v1alpha1.ConditionSynced)
+		Expect(synced).To(haveStatus(metav1.ConditionTrue, v1alpha1.ReasonFetched))
+		Expect(synced.Message).To(Equal("Seam returned client session cst2, which has ended; the token of client session cst1 stays"))
+
+		w.advance(w.ends.Add(-time.Second).Sub(w.clock.Now()))
+		w.expectReady("jane")
+		Expect(w.secret("jane")).To(Equal(before))
+		w.advance(time.Second)
+		Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionExpired))
+		w.expectNoSecret("jane")
+	})
+
+	It("gets the token of the other one, and is told so, where that is good", func() {
+		w.seam.Replace(seamtest.JohnSessionID, another(w.ends))
+		w.untilNextCall()
+		w.expectReady("jane")
+		Expect(text(w.secret("jane"))).To(And(HaveKeyWithValue("token", "seam_cst2_token"), HaveKeyWithValue("client_session_id", "cst2")))
+		Expect(w.session("jane").Status.ClientSessionID).To(Equal("cst2"))
+		Expect(w.events.all()).To(ContainElement("Normal SessionReplaced: client session cst2 took the place of cst1"))
+	})
+})
+
+var _ = Describe("A failure shortly before the end", func() {
+	It("does not keep Ready true for longer than the token lasts", func() {
+		w := newMatrixWorld()
+		w.hourly("jane")
+		w.settle("jane")
+		w.advance(w.ends.Add(-3 * time.Second).Sub(w.clock.Now()))
+		w.seam.Fail(seamtest.Outage)
+		w.change("jane", func(s *v1alpha1.SeamClientSession) {
+			s.Annotations = map[string]string{v1alpha1.AnnotationRefreshRequestedAt: "now"}
+		})
+		w.settle("jane")
+		Expect(w.condition("jane", v1alpha1.ConditionSynced).Status).To(Equal(metav1.ConditionFalse))
+		w.advance(2 * time.Second)
+		w.expectReady("jane")
+		w.advance(time.Second)
+		Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionExpired))
+	})
+})
+
+func whenSessionEnds(policy v1alpha1.RetentionAction) func(*v1alpha1.SeamClientSession) {
+	return func(s *v1alpha1.SeamClientSession) { s.Spec.Secret.RetentionPolicy.WhenSessionEnds = policy }
+}
