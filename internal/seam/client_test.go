@@ -98,7 +98,7 @@ func TestRequest(t *testing.T) {
 			}
 			want := http.Header{
 				"Accept": {"application/json"}, "Authorization": {"Bearer " + test.value}, "Content-Type": {"application/json"},
-				"User-Agent": {"seam-session-operator/1.2.3"}, "Seam-Workspace": {test.workspace},
+				"User-Agent": {"seam-session-operator/1.2.3"}, "Seam-Workspace": {test.workspace}, "Accept-Encoding": {""},
 			}
 			for name, values := range want {
 				if got.Header.Get(name) != values[0] {

@@ -163,6 +163,21 @@ func TestGateProbesOnceAMinuteAfter401(t *testing.T) {
 	g.enter()
 }
 
+func TestGateOpensTheCircuitOnceHoweverManyWereUnderWay(t *testing.T) {
+	g := newGateTest(t, 8)
+	g.widen(8)
+	first, second, third := g.enter(), g.enter(), g.enter()
+	g.leave(first, unauthorized, errOf401)
+	g.expectHeld("a", errOf401, time.Minute)
+	g.leave(second, unauthorized, &Error{Kind: Unauthorized, RequestID: "2"})
+	g.leave(third, accepted, nil)
+	g.expectWoken() // a was told until when
+	g.expectHeld("a", errOf401, time.Minute)
+	g.now = g.now.Add(time.Minute)
+	g.leave(g.enter(), accepted, nil)
+	g.expectLimit(2)
+}
+
 func TestGateHasOneProbeHoweverLongItTakes(t *testing.T) {
 	g := newGateTest(t, 8)
 	g.leave(g.enter(), unauthorized, errOf401)

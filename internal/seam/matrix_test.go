@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -121,6 +123,8 @@ var matrix = []struct {
 		text: "seam answered 400 invalid_input: check the client session ID or user identifier key that is asked for"},
 	{fault: seamtest.BadRequestPlain, kind: InvalidRequest, status: 400,
 		text: "seam answered 400: check the client session ID or user identifier key that is asked for"},
+	{fault: seamtest.Status(409, "client_session_not_found"), kind: InvalidResponse, status: 409, typ: "client_session_not_found",
+		text: "seam answered 409 client_session_not_found: check --seam-endpoint, and what is between here and Seam"},
 	{fault: seamtest.Status(407, "x"), kind: Unavailable, status: 407, typ: "x", text: "seam answered 407 x: check the proxy"},
 	{fault: seamtest.RequestTimeout, kind: Unavailable, status: 408,
 		text: "seam answered 408: it is asked again; if this lasts, see whether Seam or a proxy before it is down"},
@@ -408,6 +412,81 @@ func TestHugeBodyIsNotRead(t *testing.T) {
 	}
 }
 
+// answering is a client of a server that runs f, and closes the connection without another word where f hijacks it.
+func answering(t *testing.T, f http.HandlerFunc) *Connection {
+	t.Helper()
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	client, err := NewClient(Config{Endpoint: server.URL, Timeout: timeoutInMatrix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeIdle(client) })
+	return client.Connection(credential(t, seamtest.APIKey1, ""))
+}
+
+func TestTimeoutCoversTheBody(t *testing.T) {
+	for status, want := range map[int]string{
+		200: "seam can't be reached: timed out after 300ms",
+		404: "seam can't be reached: timed out after 300ms",
+		401: "seam answered 401: check that the credential is current and not revoked",
+		403: "seam answered 403: check what the credential may do",
+		429: "seam answered 429: too many requests with this credential; it is asked again later",
+	} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			t.Parallel()
+			connection := answering(t, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				w.WriteHeader(status)
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+			})
+			began := time.Now()
+			_, err := connection.GetClientSession(t.Context(), john, Waiter{})
+			if took := time.Since(began); textOf(err) != want || took < timeoutInMatrix || took > 3*time.Second {
+				t.Errorf("got %q after %s, want %q", textOf(err), took, want)
+			}
+		})
+	}
+}
+
+func TestConnectionClosedInTheMiddle(t *testing.T) {
+	for _, part := range []string{"", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"} {
+		connection := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(conn, part)
+			_ = conn.Close()
+		})
+		_, err := connection.GetClientSession(t.Context(), john, Waiter{})
+		if want := "seam can't be reached: connection reset"; textOf(err) != want {
+			t.Errorf("after %q: got %q, want %q", part, textOf(err), want)
+		}
+	}
+}
+
+func TestAnswerThatIsNotHTTP(t *testing.T) {
+	for _, words := range []string{"SSH-2.0-OpenSSH_9.9\r\n", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"} {
+		connection := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(conn, words)
+			_, _ = io.Copy(io.Discard, conn) // until the client closes: no reset
+			_ = conn.Close()
+		})
+		_, err := connection.GetClientSession(t.Context(), john, Waiter{})
+		if want := "seam can't be reached: the connection failed, or what answers does not speak HTTP: " + checkEndpoint; textOf(err) != want {
+			t.Errorf("got %q, want %q", textOf(err), want)
+		}
+	}
+}
+
 func TestCallerGivesUp(t *testing.T) {
 	s := newServer(t, nil)
 	s.Fail(seamtest.Hang)
@@ -427,7 +506,8 @@ func TestCallerGivesUp(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || errors.As(err, &failed) {
 		t.Errorf("got %v, want what wraps context.Canceled and is no *Error", err)
 	}
-	if _, err := connection.GetClientSession(ctx, john, Waiter{}); !errors.Is(err, context.Canceled) || s.CallCount() != 1 {
-		t.Errorf("got %v with a context that had ended, after %d calls", err, s.CallCount())
+	_, err = connection.GetClientSession(ctx, john, Waiter{})
+	if !errors.Is(err, context.Canceled) || s.CallCount() != 1 || connection.gate.issued != 1 {
+		t.Errorf("with a context that had ended: got %v, %d calls, %d tickets", err, s.CallCount(), connection.gate.issued)
 	}
 }

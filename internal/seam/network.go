@@ -63,7 +63,7 @@ func describe(err error) string {
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return "timed out connecting"
 	}
-	return "the connection failed"
+	return "the connection failed, or what answers does not speak HTTP: " + checkEndpoint
 }
 
 // describeTLS is describe for failures of TLS, and empty for others.

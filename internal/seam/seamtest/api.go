@@ -23,8 +23,8 @@ var (
 	errExpired      = &failure{http.StatusUnauthorized, "client_session_expired", "Unauthorized (client session expired)"}
 	errPAT          = &failure{http.StatusUnauthorized, "access_token_used_for_api_key",
 		"An access token was used instead of an API key"}
-	errNotFound     = &failure{http.StatusNotFound, "client_session_not_found", "Could not find client session"}
-	errOptions      = &failure{http.StatusBadRequest, "invalid_options",
+	errNotFound = &failure{http.StatusNotFound, "client_session_not_found", "Could not find client session"}
+	errOptions  = &failure{http.StatusBadRequest, "invalid_options",
 		"Cannot send client_session_id or user_identifier_key params when using a client session token"}
 )
 
