@@ -289,6 +289,11 @@ func TestControllerIsNamed(t *testing.T) {
 	if state := Inspect(current, newSession()); state.Controller != "Deployment web" || state.Ours {
 		t.Errorf("%+v", state)
 	}
+	current.OwnerReferences[0] = mustRender(t, newSession()).OwnerReferences[0]
+	current.OwnerReferences[0].APIVersion, current.OwnerReferences[0].UID = "example.com/v1alpha1", "of another kind of that name"
+	if state := Inspect(current, newSession()); state.Controller != "SeamClientSession jane" || state.Ours {
+		t.Errorf("%+v", state)
+	}
 	another := newSession(func(s *v1alpha1.SeamClientSession) { s.Name = "john" })
 	if state := Inspect(written(t, another), newSession()); state.Controller != "SeamClientSession john" || state.Ours || state.Session != "john" {
 		t.Errorf("%+v", state)

@@ -105,12 +105,17 @@ func renderData(templates map[string]v1alpha1.Template, fields map[string]any) (
 	return data, nil
 }
 
-// renderValue executes one template. Of an error of text/template nothing is shown, because there are values in it.
+// renderValue compiles and executes one template.
 func renderValue(key, source string, fields map[string]any) ([]byte, error) {
 	compiled, err := compile(key, source)
 	if err != nil {
 		return nil, err
 	}
+	return execute(key, compiled, fields)
+}
+
+// execute shows nothing of an error of text/template, because there are values in it.
+func execute(key string, compiled *template.Template, fields map[string]any) ([]byte, error) {
 	var out bounded
 	switch err := compiled.Execute(&out, fields); {
 	case errors.Is(err, errTooLarge):

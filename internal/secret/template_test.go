@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"text/template"
 	"time"
 	"unicode/utf8"
 
@@ -246,6 +247,12 @@ func TestValuesNeverShow(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "seam_cst") {
 			t.Errorf("%s: %v", template, err)
 		}
+	}
+
+	// None that passes the check fails like this; if ever one does, it tells nothing.
+	unchecked := template.Must(template.New("").Parse(`{{ printf .token | len | index .token }}{{ template "seam_cst" }}`))
+	if _, err := execute("k", unchecked, fieldsOf(fullAnswer())); err == nil || strings.Contains(err.Error(), "seam_cst") {
+		t.Errorf("an error of executing: %v", err)
 	}
 }
 
