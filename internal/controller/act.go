@@ -64,6 +64,9 @@ func (r *Reconciler) act(ctx context.Context, seen *observation, decision decisi
 		r.repairs.set(client.ObjectKeyFromObject(seen.session), seen.repairs.after(r.now()))
 	}
 	r.sync(ctx, seen, &result)
+	if result.queued && seen.changed {
+		r.queue.mark(client.ObjectKeyFromObject(seen.session)) // that something changed was not used yet
+	}
 	return result
 }
 

@@ -33,13 +33,18 @@ func (q *queue) wake(key types.NamespacedName) {
 
 // nudge brings a session back to a worker, which is told that something it refers to has changed.
 func (q *queue) nudge(key types.NamespacedName) {
+	q.mark(key)
+	q.wake(key)
+}
+
+// mark has the next worker told that something a session refers to has changed.
+func (q *queue) mark(key types.NamespacedName) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.nudged == nil {
 		q.nudged = map[types.NamespacedName]struct{}{}
 	}
 	q.nudged[key] = struct{}{}
-	q.mu.Unlock()
-	q.wake(key)
 }
 
 // changed says, once, whether a session was nudged.
