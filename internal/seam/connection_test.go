@@ -290,13 +290,13 @@ func TestFailureToReachSeamNarrowsTheConnection(t *testing.T) {
 		{seamtest.NotFound, false}, {seamtest.HTML, false}, {seamtest.Forbidden, false},
 	} {
 		t.Run(test.fault.Name, func(t *testing.T) {
-			s := newServer(t, func(c *Config) { c.Timeout = timeoutInMatrix })
+			s := newServer(t, nil)
 			for range 3 {
 				if _, err := s.get(t, john); err != nil {
 					t.Fatal(err)
 				}
 			}
-			s.Fail(test.fault)
+			s.fail(test.fault)
 			_, _ = s.get(t, john)
 			if narrowed := s.connection(t).gate.limit == 1; narrowed != test.narrows {
 				t.Errorf("narrowed: %t, want %t", narrowed, test.narrows)

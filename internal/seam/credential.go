@@ -139,9 +139,6 @@ func isGraphicASCII(s string) bool {
 // String reveals nothing.
 func (Credential) String() string { return "[credential]" }
 
-// GoString reveals nothing.
-func (c Credential) GoString() string { return c.String() }
-
 // Format reveals nothing, whatever the verb.
 func (c Credential) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
 

@@ -84,9 +84,6 @@ func (e *Error) Error() string { return e.text }
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// GoString is Error's text.
-func (e *Error) GoString() string { return e.text }
-
 // Format writes Error's text, whatever the verb.
 func (e *Error) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.text) }
 

@@ -407,12 +407,14 @@ func TestGateIsIdleOnlyWhereNothingWouldBeLost(t *testing.T) {
 // TestGateInvariants lets many callers come and go at random, some of them dying when they should wake, while the credential
 // is revoked and restored, Seam asks for pauses and can't be reached.
 func TestGateInvariants(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range uint64(50) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			newGateSimulation(t, seed).run()
 		})
 	}
 }
+
+const simulatedCallers = 24
 
 type gateSimulation struct {
 	*testing.T
@@ -444,15 +446,15 @@ func newGateSimulation(t *testing.T, seed uint64) *gateSimulation {
 }
 
 func (s *gateSimulation) run() {
-	for caller := range 40 {
+	for caller := range simulatedCallers {
 		s.wanting[caller] = s.now
 	}
-	for range 1000 {
+	for range 400 {
 		s.step(s.anyOutcome)
 	}
 	// From here on all is well: everybody who lives is served. Where none dies, waking is enough for those without a time.
 	s.served = map[int]int{}
-	for range 1000 {
+	for range 400 {
 		s.step(func() (outcome, *Error) { return accepted, nil })
 	}
 	for caller := range s.wanting {
@@ -468,9 +470,9 @@ func (s *gateSimulation) anyOutcome() (outcome, *Error) {
 		return accepted, nil
 	case n < 14:
 		return unauthorized, errOf401
-	case n < 15:
+	case n < 16:
 		return rateLimited, errOf429For(time.Duration(s.random.IntN(30)) * time.Second)
-	case n < 17:
+	case n < 18:
 		return unreachable, nil
 	}
 	return neutral, nil
@@ -492,7 +494,7 @@ func (s *gateSimulation) step(end func() (outcome, *Error)) {
 	}
 }
 
-func (s *gateSimulation) shuffled() []int { return s.random.Perm(40) }
+func (s *gateSimulation) shuffled() []int { return s.random.Perm(simulatedCallers) }
 
 func (s *gateSimulation) call(caller int) {
 	key := strconv.Itoa(caller)
@@ -543,7 +545,7 @@ func (s *gateSimulation) land(caller int, t ticket, o outcome, cause *Error) {
 }
 
 func (s *gateSimulation) wake(caller int) {
-	if s.mortal && s.random.IntN(40) == 0 && len(s.dead) < 20 {
+	if s.mortal && s.random.IntN(40) == 0 && len(s.dead) < simulatedCallers/2 {
 		s.dead[caller] = true
 		return
 	}

@@ -78,9 +78,6 @@ type ClientSession struct {
 // String names the session by its ID.
 func (s ClientSession) String() string { return "client session " + s.ID }
 
-// GoString names the session by its ID.
-func (s ClientSession) GoString() string { return s.String() }
-
 // Format names the session by its ID, whatever the verb.
 func (s ClientSession) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
