@@ -41,6 +41,11 @@ type outcome struct {
 	queued bool
 }
 
+// again drops what Seam answered, so that the session is looked at anew.
+func (o *outcome) again(seen *observation, now time.Time) {
+	*o = outcome{secret: seen.secret, queued: true, retryAt: now}
+}
+
 const (
 	// goneConfirmation is how far two answers that say "not found" must be apart before a Secret is deleted for it.
 	goneConfirmation = time.Minute
@@ -167,7 +172,9 @@ func (r *Reconciler) refused(ctx context.Context, seen *observation, err error, 
 	confirmed := ready != nil && ready.Reason == v1alpha1.ReasonSessionNotFound &&
 		r.now().Sub(timeOf(status.LastAttemptTime)) >= goneConfirmation
 	if result.problem.gone && confirmed && endsDeleted(seen.session) && !holdsAnother(seen.state, r.now()) {
-		r.remove(ctx, seen, result)
+		if p := r.remove(ctx, seen, result); p != nil {
+			result.problem = p
+		}
 	}
 }
 
@@ -222,10 +229,10 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, result *outco
 		return &problem{kind: blocked, reason: v1alpha1.ReasonTemplateInvalid, message: err.Error(), cause: err}
 	}
 	if same, err := r.stillWanted(ctx, seen.session); err != nil || !same {
-		*result = outcome{secret: seen.secret, queued: true, retryAt: r.now()}
+		result.again(seen, r.now())
 		return nil
 	}
-	if p := r.writeSecret(ctx, seen, desired, result); p != nil {
+	if p := r.writeSecret(ctx, seen, desired, result); p != nil || result.queued {
 		return p
 	}
 	if renamed(seen.session) {
