@@ -51,6 +51,8 @@ const (
 	goneConfirmation = time.Minute
 	// slotFallback is when a session that waits for a free call looks again, should it never be woken.
 	slotFallback = time.Minute
+	// unreadRetry is the pause after a Secret that a session refers to could not be read.
+	unreadRetry = 10 * time.Second
 	// conflictRetry bounds the pause before a Secret that is somebody else's is looked at again.
 	shortestConflictRetry, longestConflictRetry = 5 * time.Second, time.Minute
 )
@@ -85,6 +87,9 @@ func (r *Reconciler) sync(ctx context.Context, seen *observation, result *outcom
 	request, problem := r.credentials.request(ctx, session)
 	if problem != nil {
 		result.problem = problem
+		if len(problem.cures) == 0 { // the API server did not give the Secret: nothing tells when it does
+			result.retryAt = r.now().Add(unreadRetry)
+		}
 		return
 	}
 	result.connection = request.connection

@@ -20,7 +20,13 @@ func (r *Reconciler) writeSecret(ctx context.Context, seen *observation, desired
 	written, err := r.put(ctx, seen.session, seen.secret, desired)
 	if apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		var live *corev1.Secret
-		if live, err = r.liveSecret(ctx, client.ObjectKeyFromObject(desired)); err == nil {
+		live, err = r.liveSecret(ctx, client.ObjectKeyFromObject(desired))
+		if err == nil && outdated(seen, live) && !secret.Matches(live, desired) {
+			r.secrets.saved(live)
+			result.again(seen, r.now())
+			return nil
+		}
+		if err == nil {
 			written, err = r.put(ctx, seen.session, live, desired)
 		}
 	}
@@ -36,6 +42,14 @@ func (r *Reconciler) writeSecret(ctx context.Context, seen *observation, desired
 		r.secrets.saved(written)
 	}
 	return nil
+}
+
+// outdated says whether another replica has written the Secret since it was seen: one that was frozen and does not know
+// yet that it no longer leads has an answer of Seam that is as old as what it saw, and must not write it over a newer one.
+func outdated(seen *observation, live *corev1.Secret) bool {
+	state := secret.Inspect(live, seen.session)
+	return state.Ours && state.Intact && (seen.secret == nil ||
+		seen.secret.Annotations[v1alpha1.AnnotationContentHash] != live.Annotations[v1alpha1.AnnotationContentHash])
 }
 
 // put creates the Secret, or updates the one that is there with the version that was read; nil if it is as it should be.
