@@ -35,8 +35,8 @@ import (
 const (
 	// aHundred is how many sessions share a credential here.
 	aHundred = 100
-	// withinSeconds is how soon a change of a credential Secret has had its effect on all of them.
-	withinSeconds = 5 * time.Second
+	// soon is how soon a change of a credential Secret has had its effect on all of them.
+	soon = 5 * time.Second
 )
 
 var _ = Describe("A credential that a hundred sessions share", func() {
@@ -121,7 +121,7 @@ var _ = Describe("A running operator", func() {
 		}
 
 		w.credential("seam", seamtest.APIKey1)
-		Eventually(w.reasons).WithTimeout(withinSeconds).Should(Equal(map[string]int{v1alpha1.ReasonFetched: count}))
+		Eventually(w.reasons).WithTimeout(soon).Should(Equal(map[string]int{v1alpha1.ReasonFetched: count}))
 		w.expectAll(metav1.ConditionTrue, v1alpha1.ReasonFetched)
 		Expect(w.seam.CallsWith(seamtest.APIKey1)).To(Equal(count))
 		Expect(text(w.secret("jane-0"))).To(HaveKeyWithValue("token", seamtest.JohnToken))
@@ -139,11 +139,11 @@ var _ = Describe("A running operator", func() {
 		Expect(api.Delete(w.ctx, w.secret("seam"))).To(Succeed())
 		w.clock.Step(credentialTTL)
 		w.refresh("jane-0", "jane-1", "jane-2")
-		Eventually(w.reasons).WithTimeout(withinSeconds).Should(Equal(map[string]int{v1alpha1.ReasonFetched: 7, v1alpha1.ReasonCredentialNotFound: 3}))
+		Eventually(w.reasons).WithTimeout(soon).Should(Equal(map[string]int{v1alpha1.ReasonFetched: 7, v1alpha1.ReasonCredentialNotFound: 3}))
 		w.expectReady("jane-0")
 
 		w.credential("seam", seamtest.APIKey1)
-		Eventually(w.reasons).WithTimeout(withinSeconds).Should(Equal(map[string]int{v1alpha1.ReasonFetched: 10}))
+		Eventually(w.reasons).WithTimeout(soon).Should(Equal(map[string]int{v1alpha1.ReasonFetched: 10}))
 		Expect(w.seam.CallCount()).To(Equal(13), "who was well was not asked for again")
 	})
 
@@ -164,7 +164,7 @@ var _ = Describe("A running operator", func() {
 		Eventually(w.reasons).WithTimeout(20 * time.Second).Should(Equal(map[string]int{
 			v1alpha1.ReasonFetched: 2, v1alpha1.ReasonUnauthorized: 1, v1alpha1.ReasonSecretConflict: 1,
 		}))
-		Eventually(w.requests.watched).WithTimeout(withinSeconds).Should(Equal([]string{"broken"}))
+		Eventually(w.requests.watched).WithTimeout(soon).Should(Equal([]string{"broken"}))
 		for _, request := range w.requests.all() {
 			selector, single := request.query.Get("labelSelector"), request.query.Get("fieldSelector")
 			switch {
