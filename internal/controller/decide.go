@@ -70,10 +70,16 @@ func renamed(session *v1alpha1.SeamClientSession) bool {
 // ended is not damaged, and what failed for another reason is tried again when that is due.
 func damaged(seen *observation, now time.Time) bool {
 	status := &seen.session.Status
-	if status.LastFetchTime == nil || status.FailedFetches > 0 || expired(status.ExpiresAt, now) {
+	if status.LastFetchTime == nil || status.FailedFetches > 0 && !obstacleGone(seen) || expired(status.ExpiresAt, now) {
 		return false
 	}
 	return !seen.state.Ours || !seen.state.Intact || !seen.state.ForSpec
+}
+
+// obstacleGone says whether the last attempt failed for a Secret that could not be changed, and nothing of that is left:
+// somebody has deleted it, as the message says.
+func obstacleGone(seen *observation) bool {
+	return syncedReason(&seen.session.Status) == v1alpha1.ReasonSecretConflict && conflict(seen.secret, seen.session) == nil
 }
 
 // waitsForChange says whether the last attempt failed for want of something that only a change can bring, so that no
