@@ -71,7 +71,7 @@ func record(status *v1alpha1.SeamClientSessionStatus, session *v1alpha1.SeamClie
 			recordAnswer(status, result, now)
 		}
 	}
-	if result.wrote || result.asked && result.problem == nil && result.secret != nil {
+	if result.asked && result.problem == nil && result.secret != nil { // not before a former one is gone
 		status.SecretName = session.SecretName()
 	}
 	if result.removed {
