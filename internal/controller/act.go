@@ -6,7 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -233,7 +232,7 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, result *outco
 	if err != nil {
 		return &problem{kind: blocked, reason: v1alpha1.ReasonTemplateInvalid, message: err.Error(), cause: err}
 	}
-	if same, err := r.stillWanted(ctx, seen.session); err != nil || !same {
+	if !r.stillWanted(ctx, seen.session) {
 		result.again(seen, r.now())
 		return nil
 	}
@@ -248,12 +247,9 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, result *outco
 
 // stillWanted says whether the object is still there and asks for the same as when Seam was called: a Secret that is
 // written for an object that is gone would be left behind.
-func (r *Reconciler) stillWanted(ctx context.Context, session *v1alpha1.SeamClientSession) (bool, error) {
+func (r *Reconciler) stillWanted(ctx context.Context, session *v1alpha1.SeamClientSession) bool {
 	current := &v1alpha1.SeamClientSession{}
 	err := r.client.Get(ctx, client.ObjectKeyFromObject(session), current)
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	same := current.UID == session.UID && current.DeletionTimestamp.IsZero() && current.Generation <= session.Generation
-	return same, err
+	return err == nil && current.UID == session.UID && current.DeletionTimestamp.IsZero() &&
+		current.Generation <= session.Generation
 }
