@@ -57,6 +57,9 @@ func (r *Reconciler) patchStatus(ctx context.Context, seen *observation, status 
 	before.Status, after.Status = *seen.saved, status
 	patched := after.DeepCopy()
 	err := r.client.Status().Patch(ctx, patched, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	if apierrors.IsConflict(err) {
+		patched, err = r.patchEdited(ctx, seen, status, err)
+	}
 	if err == nil {
 		r.sessions.saved(patched)
 		return true, nil
@@ -69,6 +72,22 @@ func (r *Reconciler) patchStatus(ctx context.Context, seen *observation, status 
 		return false, nil
 	}
 	return false, fmt.Errorf("writing the status of SeamClientSession: %w", err)
+}
+
+// patchEdited writes the status of a session whose spec or metadata somebody has edited since it was seen, so that what
+// was done and learned is not lost. Where the status has changed as well, another replica has taken over, and the conflict
+// stands.
+func (r *Reconciler) patchEdited(ctx context.Context, seen *observation, status v1alpha1.SeamClientSessionStatus, conflict error) (*v1alpha1.SeamClientSession, error) {
+	live := &v1alpha1.SeamClientSession{}
+	if err := r.live.Get(ctx, client.ObjectKeyFromObject(seen.session), live); err != nil {
+		return nil, err
+	}
+	if live.UID != seen.session.UID || !equality.Semantic.DeepEqual(live.Status, *seen.saved) {
+		return nil, conflict
+	}
+	patched := live.DeepCopy()
+	patched.Status = status
+	return patched, r.client.Status().Patch(ctx, patched, client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{}))
 }
 
 // watchReferences notices when a Secret that the session refers to changes. It comes after the status was written: a watch
