@@ -66,6 +66,11 @@ demo: build ## Show the operator at work on a control plane of its own; Ctrl-C e
 	@assets=$$(hack/controlplane/assets.sh) && $(GO_BUILD) -o $(BIN)/demo ./hack/demo && \
 		KUBEBUILDER_ASSETS=$$assets exec $(BIN)/demo --operator=$(BIN)/seam-session-operator
 
+.PHONY: bench
+bench: build ## Measure the operator beside the floor; flags in ARGS, figures also in .cache/bench.json
+	@assets=$$(hack/controlplane/assets.sh) && $(GO_BUILD) -o $(BIN)/bench ./hack/bench && \
+		KUBEBUILDER_ASSETS=$$assets exec $(BIN)/bench --operator=$(BIN)/seam-session-operator $(ARGS)
+
 ##@ Build
 
 .PHONY: build
