@@ -114,16 +114,16 @@ func (c *credentials) value(ctx context.Context, namespace, name, key, what stri
 	s, err := c.read(ctx, types.NamespacedName{Namespace: namespace, Name: name})
 	switch {
 	case err != nil:
-		return "", nil, &problem{kind: waiting, reason: v1alpha1.ReasonCredentialNotFound, curable: true, cause: err,
+		return "", nil, &problem{kind: waiting, reason: v1alpha1.ReasonCredentialNotFound, cause: err,
 			message: fmt.Sprintf("Secret %q could not be read: check the operator's permissions", name)}
 	case s == nil:
-		return "", nil, missing(fmt.Sprintf("Secret %q does not exist: create it with %s under the key %q", name, what, key))
+		return "", nil, missing(name, fmt.Sprintf("Secret %q does not exist: create it with %s under the key %q", name, what, key))
 	case strings.HasPrefix(string(s.Type), "kubernetes.io/"):
 		return "", nil, invalid(name, key, fmt.Sprintf("a Secret of type %s is not sent to Seam: put %s into one of type Opaque", s.Type, what))
 	}
 	value, ok := s.Data[key]
 	if !ok {
-		return "", nil, missing(fmt.Sprintf("Secret %q has no key %q: put %s there", name, key, what))
+		return "", nil, missing(name, fmt.Sprintf("Secret %q has no key %q: put %s there", name, key, what))
 	}
 	return string(value), s, nil
 }
@@ -211,11 +211,11 @@ func references(session *v1alpha1.SeamClientSession) []string {
 	return names
 }
 
-func missing(message string) *problem {
-	return &problem{kind: waiting, reason: v1alpha1.ReasonCredentialNotFound, message: message, curable: true}
+func missing(name, message string) *problem {
+	return &problem{kind: waiting, reason: v1alpha1.ReasonCredentialNotFound, message: message, cures: []string{name}}
 }
 
 func invalid(name, key, why string) *problem {
-	return &problem{kind: waiting, reason: v1alpha1.ReasonCredentialInvalid, curable: true,
+	return &problem{kind: waiting, reason: v1alpha1.ReasonCredentialInvalid, cures: []string{name},
 		message: fmt.Sprintf("key %q of Secret %q can't be used: %s", key, name, why)}
 }

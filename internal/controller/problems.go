@@ -30,8 +30,8 @@ type problem struct {
 	until time.Time
 	// gone says that Seam has no such session, on the word of the credential that last succeeded.
 	gone bool
-	// curable says that a change of a Secret that the session refers to may help.
-	curable bool
+	// cures are the Secrets, of those that the session refers to and that were read for it, of which a change may help.
+	cures []string
 	// requestID is Seam's, for events and logs.
 	requestID string
 	// cause goes into the log.
@@ -47,20 +47,21 @@ func seamProblem(session *v1alpha1.SeamClientSession, err *seam.Error, proven bo
 	from := fmt.Sprintf("the credential in Secret %q", session.Spec.CredentialSecretRef.Name)
 	switch err.Kind {
 	case seam.Unauthorized:
-		p.kind, p.reason, p.curable = waiting, v1alpha1.ReasonUnauthorized, true
+		p.kind, p.reason, p.cures = waiting, v1alpha1.ReasonUnauthorized, references(session)
 		p.message = fmt.Sprintf("Seam refuses %s: %s; put a valid one there, it is noticed within seconds", from, err)
 	case seam.Forbidden:
-		p.reason, p.curable = v1alpha1.ReasonUnauthorized, true
+		p.reason, p.cures = v1alpha1.ReasonUnauthorized, references(session)
 		p.message = fmt.Sprintf("Seam does not let %s read this session: %s", from, err)
 	case seam.NotFound:
-		p.reason, p.gone, p.curable = v1alpha1.ReasonSessionNotFound, proven, !proven
+		p.reason, p.gone = v1alpha1.ReasonSessionNotFound, proven
 		p.message = "Seam has no such client session any more: create it at Seam, or select another one"
 		if !proven {
+			p.cures = references(session)
 			p.message = fmt.Sprintf("Seam has no such client session in the workspace of %s: "+
 				"create it at Seam, select another one, or use a credential of the session's workspace", from)
 		}
 	case seam.Mismatch:
-		p.reason, p.curable = v1alpha1.ReasonSessionMismatch, true
+		p.reason, p.cures = v1alpha1.ReasonSessionMismatch, references(session)
 	case seam.InvalidRequest:
 		p.kind, p.reason = blocked, v1alpha1.ReasonInvalidRequest
 	case seam.RateLimited:

@@ -40,10 +40,8 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, result outco
 			r.announce(ctx, seen, &status, result)
 		}
 	}
-	if result.problem != nil && result.problem.curable {
-		r.watchReferences(seen.session, result)
-	}
 	if result.problem != nil {
+		r.watchCures(seen.session, result)
 		logf.FromContext(ctx).V(1).Info("not brought up to date", "reason", result.problem.reason,
 			"generation", seen.session.Generation, "seamRequestID", result.problem.requestID, "asked", result.asked)
 	}
@@ -90,10 +88,10 @@ func (r *Reconciler) patchEdited(ctx context.Context, seen *observation, status 
 	return patched, r.client.Status().Patch(ctx, patched, client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{}))
 }
 
-// watchReferences notices when a Secret that the session refers to changes. It comes after the status was written: a watch
-// ends when no status says that a session failed.
-func (r *Reconciler) watchReferences(session *v1alpha1.SeamClientSession, result outcome) {
-	for _, name := range references(session) {
+// watchCures notices when a Secret changes of which a change may help. It comes after the status was written: a watch ends
+// when no status says that a session failed.
+func (r *Reconciler) watchCures(session *v1alpha1.SeamClientSession, result outcome) {
+	for _, name := range result.problem.cures {
 		key := client.ObjectKey{Namespace: session.Namespace, Name: name}
 		r.watches.add(key, r.credentials.lastSeen(key), result.connection)
 	}
