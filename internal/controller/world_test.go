@@ -49,6 +49,8 @@ type world struct {
 	writes    writes
 	logs      lockedBuffer
 	events    recordedEvents
+	// interfere, if not nil, is called before each write of the operator; its error takes the place of the write.
+	interfere func(verb string, object client.Object) error
 	// seamConfig, if not nil, changes how the operator speaks to Seam, from its next restart on.
 	seamConfig func(*seam.Config)
 }
@@ -107,22 +109,38 @@ func (w *world) cachedClient() client.Client {
 			return err
 		},
 		Create: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.CreateOption) error {
-			w.writes.add("create", object)
+			if err := w.beforeWrite("create", object); err != nil {
+				return err
+			}
 			return c.Create(ctx, object, opts...)
 		},
 		Update: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.UpdateOption) error {
-			w.writes.add("update", object)
+			if err := w.beforeWrite("update", object); err != nil {
+				return err
+			}
 			return c.Update(ctx, object, opts...)
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.DeleteOption) error {
-			w.writes.add("delete", object)
+			if err := w.beforeWrite("delete", object); err != nil {
+				return err
+			}
 			return c.Delete(ctx, object, opts...)
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, name string, object client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
-			w.writes.add("patch", object)
+			if err := w.beforeWrite("patch", object); err != nil {
+				return err
+			}
 			return c.SubResource(name).Patch(ctx, object, patch, opts...)
 		},
 	})
+}
+
+func (w *world) beforeWrite(verb string, object client.Object) error {
+	w.writes.add(verb, object)
+	if w.interfere == nil {
+		return nil
+	}
+	return w.interfere(verb, object)
 }
 
 // credential creates or changes a Secret that holds a credential.
