@@ -133,6 +133,17 @@ var _ = Describe("A running operator", func() {
 		Entry("that was missing", "", v1alpha1.ReasonCredentialNotFound, 10, seamtest.Fault{}),
 	)
 
+	It("has all sessions Ready within seconds of any change of the Secret, also where the credential in it is the same", func() {
+		w.seam.FailCredential(seamtest.APIKey1, seamtest.Unauthorized)
+		w.createMany(10)
+		Eventually(w.reasons).WithTimeout(20 * time.Second).Should(Equal(map[string]int{v1alpha1.ReasonUnauthorized: 10}))
+		w.seam.Heal()
+		Expect(w.seam.CallCount()).To(Equal(1))
+
+		w.changeSecret("seam", func(s *corev1.Secret) { s.Annotations = map[string]string{"example.com/approved": "true"} })
+		Eventually(w.reasons).WithTimeout(soon).Should(Equal(map[string]int{v1alpha1.ReasonFetched: 10}))
+	})
+
 	It("heals by itself when a credential Secret is deleted and made again", func() {
 		w.createMany(10)
 		Eventually(w.reasons).WithTimeout(20 * time.Second).Should(Equal(map[string]int{v1alpha1.ReasonFetched: 10}))

@@ -472,6 +472,14 @@ var _ = Describe("An answer that is unusual and good", func() {
 			Expect(w.eventReasons()).To(Equal([]string{"SessionExpired", "ExpiryExtended"}))
 		})
 
+		It("is one that has ended in the very second of its end", func() {
+			w.seam.Extend(seamtest.JohnSessionID, dawn)
+			w.hourly("jane")
+			w.settle("jane")
+			expectEnded()
+			w.expectNoSecret("jane")
+		})
+
 		It("ends Ready at once where the token in the Secret was thought to last, and leaves it there", func() {
 			w.hourly("jane")
 			w.settle("jane")
@@ -675,7 +683,7 @@ var _ = Describe("A failure shortly before the end", func() {
 		w.hourly("jane")
 		w.settle("jane")
 		w.advance(w.ends.Add(-3 * time.Second).Sub(w.clock.Now()))
-		w.seam.Fail(seamtest.Outage)
+		w.seam.Fail(seamtest.Unauthorized)
 		w.change("jane", func(s *v1alpha1.SeamClientSession) {
 			s.Annotations = map[string]string{v1alpha1.AnnotationRefreshRequestedAt: "now"}
 		})
