@@ -6,6 +6,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -181,7 +182,9 @@ var _ = Describe("The operator, against Seam's own fake server", Ordered, func()
 			client.MatchingFields{"metadata.name": "short"})
 		Expect(err).NotTo(HaveOccurred())
 		defer watcher.Stop()
-		s.create(ctx, "short", v1alpha1.SeamClientSessionSpec{ClientSessionID: "short"})
+		s.create(ctx, "short", v1alpha1.SeamClientSessionSpec{
+			ClientSessionID: "short", RenewBefore: &metav1.Duration{Duration: 9 * time.Second},
+		})
 		Eventually(ready(ctx, "short")).Should(Equal(readyTrue))
 
 		longer := fake.put(ctx, map[string]any{"client_session_id": "short", "expires_in_seconds": 3600})

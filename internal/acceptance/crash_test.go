@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strconv"
 	"time"
@@ -22,10 +23,13 @@ func crashes() int {
 	return 10
 }
 
-var _ = Describe("An operator that is killed during the first sync of fifty sessions", func() {
+var _ = Describe("An operator that is killed again and again during the first sync of fifty sessions", func() {
+	const (
+		count = 50
+		kills = 5 // in one such sync
+	)
 	It("leaves nothing that the next one does not bring to its end", func(ctx SpecContext) {
-		const count = 50
-		for range crashes() {
+		for left := crashes(); left > 0; {
 			server := startSeam(count)
 			server.SetLatency(5 * time.Millisecond)
 			s := newStage(ctx)
@@ -33,23 +37,34 @@ var _ = Describe("An operator that is killed during the first sync of fifty sess
 			for i := range count {
 				s.create(ctx, sessionName(i), v1alpha1.SeamClientSessionSpec{ClientSessionID: sessionName(i)})
 			}
-			moment := random().IntN(count)
-			By("killing it at about call " + strconv.Itoa(moment+1))
-			first := s.operate(ctx, server.URL())
-			Eventually(server.CallCount).WithPolling(time.Millisecond).Should(BeNumerically(">", moment))
-			first.kill()
-
+			for range kills {
+				if unfinished := len(s.notReady(ctx)); unfinished > 0 { // and each of them still costs a call
+					s.killAfter(ctx, server, 1+random().IntN(1+unfinished/3))
+					left--
+				}
+			}
 			s.operate(ctx, server.URL())
 			Eventually(func() []string { return s.notReady(ctx) }).Should(BeEmpty())
 			s.expectWhole(ctx, server, count)
 			for i := range count {
-				Expect(server.CallsFor(sessionName(i))).To(BeNumerically("<=", 2), "%s: once by each operator", sessionName(i))
+				Expect(server.CallsFor(sessionName(i))).To(BeNumerically("<=", kills+1), "once by each operator at most")
 			}
 			s.nothingShows(ctx, server.Secrets())
 			s.clear(ctx)
 		}
 	})
 })
+
+// killAfter starts an operator, and kills it at about its so many'th call to Seam.
+func (s *stage) killAfter(ctx context.Context, server *seamtest.Server, calls int) {
+	GinkgoHelper()
+	By(fmt.Sprintf("killing it at about call %d", calls))
+	calls += server.CallCount()
+	o := startOperator(ctx, server.URL())
+	s.operators = append(s.operators, o)
+	Eventually(server.CallCount).WithPolling(time.Millisecond).Should(BeNumerically(">=", calls))
+	o.kill()
+}
 
 // expectWhole fails unless every session has its token in its Secret, and there is no other Secret of the operator's.
 func (s *stage) expectWhole(ctx context.Context, server *seamtest.Server, count int) {

@@ -50,7 +50,8 @@ func TestAcceptance(t *testing.T) {
 
 var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "run make test: it brings the control plane that these specs need")
-	binary = buildBinary(ctx, GinkgoT().TempDir())
+	var built func()
+	binary, built = buildBinary(ctx, GinkgoT().TempDir()) // while the API server starts
 
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
@@ -65,6 +66,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	api, err = client.NewWithWatch(config, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 	kubeconfig = grantRights(ctx, GinkgoT().TempDir())
+	built()
 })
 
 var _ = AfterSuite(func() {
@@ -73,16 +75,20 @@ var _ = AfterSuite(func() {
 	}
 })
 
-// buildBinary builds the operator, and returns where it is.
-func buildBinary(ctx context.Context, dir string) string {
+// buildBinary begins to build the operator, and returns where it is once built has returned.
+func buildBinary(ctx context.Context, dir string) (path string, built func()) {
 	GinkgoHelper()
-	path := filepath.Join(dir, "seam-session-operator")
+	path = filepath.Join(dir, "seam-session-operator")
 	args := append([]string{"build", "-buildvcs=false", "-o", path}, buildFlags...)
 	build := exec.CommandContext(ctx, "go", append(args, ".")...)
 	build.Dir = root
-	output, err := build.CombinedOutput()
-	Expect(err).NotTo(HaveOccurred(), "go build: %s", output)
-	return path
+	var output output
+	build.Stdout, build.Stderr = &output, &output
+	Expect(build.Start()).To(Succeed())
+	return path, func() {
+		GinkgoHelper()
+		Expect(build.Wait()).To(Succeed(), output.String)
+	}
 }
 
 // grantRights makes a user who may do what config/rbac lets the operator do and nothing else, and returns a kubeconfig of
