@@ -31,7 +31,7 @@ generate: ## Generate deep-copy methods
 manifests: ## Generate the CRD, the RBAC rules and docs/api.md
 	@mkdir -p $(OUT)/docs
 	@$(TOOL) controller-gen crd paths=./api/... output:crd:dir=$(OUT)/config/crd/bases
-	@$(TOOL) controller-gen rbac:roleName=manager-role paths=./internal/... output:rbac:dir=$(OUT)/config/rbac
+	@$(TOOL) controller-gen rbac:roleName=seam-session-operator paths=./internal/... output:rbac:dir=$(OUT)/config/rbac
 	@$(TOOL) crd-ref-docs --config=hack/crd-ref-docs.yaml --source-path=api --renderer=markdown --output-path=$(OUT)/docs/api.md --log-level=ERROR
 
 .PHONY: fmt

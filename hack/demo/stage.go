@@ -18,7 +18,7 @@ import (
 
 const (
 	systemNamespace = "seam-session-operator-system"
-	serviceAccount  = "seam-session-operator-controller-manager"
+	serviceAccount  = "seam-session-operator"
 	stopTimeout     = 10 * time.Second
 )
 

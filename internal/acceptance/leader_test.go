@@ -69,11 +69,11 @@ var _ = Describe("Two replicas", func() {
 	})
 })
 
-// replicate starts one of several operators, with a short lease.
+// replicate starts one of several operators, with a short lease, of the name that its role lets it hold.
 func (s *stage) replicate(ctx context.Context, seamURL string) *operator {
 	GinkgoHelper()
 	return s.operate(ctx, seamURL, "--leader-elect", "--leader-election-namespace="+leaseNamespace,
-		"--leader-election-id="+s.namespace, fmt.Sprintf("--leader-elect-lease-duration=%s", leaseDuration),
+		fmt.Sprintf("--leader-elect-lease-duration=%s", leaseDuration),
 		"--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=500ms")
 }
 
