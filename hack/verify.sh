@@ -29,10 +29,11 @@ for module in $(git ls-files '*go.mod'); do
   go -C "$(dirname "$module")" mod tidy -diff || wrong "$module or its go.sum is not tidy: run go mod tidy there"
 done
 
-pinned() { grep -qF "$2" "hack/controlplane/$1/go.mod" || wrong "hack/controlplane/$1/go.mod lacks '$2': run hack/controlplane/pin.sh"; }
-pinned kubernetes "k8s.io/kubernetes v$KUBE_VERSION"
-pinned kubernetes "k8s.io/apiserver => k8s.io/apiserver v0.${KUBE_VERSION#1.}"
-pinned etcd "go.etcd.io/etcd/server/v3 v$ETCD_VERSION"
+pinned() { grep -qF "$2" "hack/$1/go.mod" || wrong "hack/$1/go.mod lacks '$2': see hack/versions.env"; }
+pinned controlplane/kubernetes "k8s.io/kubernetes v$KUBE_VERSION"
+pinned controlplane/kubernetes "k8s.io/apiserver => k8s.io/apiserver v0.${KUBE_VERSION#1.}"
+pinned controlplane/etcd "go.etcd.io/etcd/server/v3 v$ETCD_VERSION"
+pinned helm "helm.sh/helm/v4 v$HELM_VERSION"
 
 [ "$failed" -eq 0 ] && echo 'verify: all is as committed'
 exit "$failed"
