@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -32,10 +34,12 @@ import (
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/yaml"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
 	"github.com/seam-session-operator/seam-session-operator/internal/controller"
 	"github.com/seam-session-operator/seam-session-operator/internal/metrics"
+	"github.com/seam-session-operator/seam-session-operator/internal/preflight"
 	"github.com/seam-session-operator/seam-session-operator/internal/seam"
 )
 
@@ -49,6 +53,14 @@ const (
 
 // version is stamped by the linker.
 var version = ""
+
+// What the operator is allowed, as the manifests and the chart install it.
+var (
+	//go:embed config/rbac/role.yaml
+	role []byte
+	//go:embed config/rbac/leader_election_role.yaml
+	leaseRole []byte
+)
 
 func main() {
 	err := run(ctrl.SetupSignalHandler(), os.Args[1:], os.Stdout)
@@ -75,6 +87,7 @@ type options struct {
 	metricsSecure  bool
 	metricsCerts   string
 	probeAddress   string
+	check          bool
 	showVersion    bool
 	zap            zap.Options
 }
@@ -101,6 +114,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", false, "Serve metrics over HTTPS, to clients that the API server authenticates and authorizes.")
 	flags.StringVar(&o.metricsCerts, "metrics-cert-dir", "", "Folder of tls.crt and tls.key for --metrics-secure. Empty is a self-signed certificate.")
 	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Where /healthz and /readyz are served. 0 turns them off.")
+	flags.BoolVar(&o.check, "check", false, "Find out whether a replica leads, by the flags of the leader election, and whether this service account may do what the operator does in --watch-namespaces; then exit.")
 	flags.BoolVar(&o.showVersion, "version", false, "Print the version and exit.")
 	o.zap.BindFlags(flags)
 	if err := flags.Parse(args); err != nil {
@@ -111,6 +125,9 @@ func parse(args []string, out io.Writer) (*options, error) {
 	}
 	if o.workers < 1 {
 		return nil, fmt.Errorf("--max-concurrent-reconciles=%d: must be at least 1", o.workers)
+	}
+	if o.check && o.leaderNS == "" {
+		return nil, errors.New("--check needs --leader-election-namespace")
 	}
 	return o, nil
 }
@@ -127,6 +144,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	logger := newLogger(&o.zap)
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger)
+	if o.check {
+		return check(ctx, o, out)
+	}
 
 	mgr, err := newManager(o)
 	if err != nil {
@@ -144,11 +164,33 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return mgr.Start(ctx)
 }
 
-func newManager(o *options) (ctrl.Manager, error) {
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return nil, err
+// check proves that an installation can do its work.
+func check(ctx context.Context, o *options, out io.Writer) error {
+	config, err := newConfig()
+	if err != nil {
+		return err
 	}
+	cluster, err := client.New(config, client.Options{Scheme: clientgoscheme.Scheme})
+	if err != nil {
+		return err
+	}
+	var work, lease rbacv1.Role
+	if err := errors.Join(yaml.Unmarshal(role, &work), yaml.Unmarshal(leaseRole, &lease)); err != nil {
+		return err
+	}
+	return (&preflight.Check{
+		Client:         cluster,
+		Clock:          clock.RealClock{},
+		Rules:          work.Rules,
+		Namespaces:     splitNamespaces(o.namespaces),
+		LeaseRules:     lease.Rules,
+		LeaseNamespace: o.leaderNS,
+		LeaseName:      o.leaderID,
+		Out:            out,
+	}).Run(ctx)
+}
+
+func newConfig() (*rest.Config, error) {
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("no access to a Kubernetes cluster: %w", err)
@@ -156,6 +198,18 @@ func newManager(o *options) (ctrl.Manager, error) {
 	config = rest.CopyConfig(config)
 	config.QPS = -1 // the API server's own fairness governs
 	config.UserAgent = userAgent()
+	return config, nil
+}
+
+func newManager(o *options) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	config, err := newConfig()
+	if err != nil {
+		return nil, err
+	}
 	graceful := shutdownTimeout
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
