@@ -12,6 +12,9 @@ CONTAINER_TOOL ?= docker
 OUT ?= .
 FUZZTIME ?= 30s
 
+# Helm reads no file outside the chart: these are copies of what the manifests have.
+CHART_FILES := $(OUT)/config/chart/files
+
 BIN := .cache/bin
 TOOL := go tool -modfile=hack/tools/go.mod
 LINT := go tool -modfile=hack/lint/go.mod golangci-lint
@@ -28,10 +31,12 @@ generate: ## Generate deep-copy methods
 	@$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/v1alpha1 output:object:dir=$(OUT)/api/v1alpha1
 
 .PHONY: manifests
-manifests: ## Generate the CRD, the RBAC rules and docs/api.md
-	@mkdir -p $(OUT)/docs
+manifests: ## Generate the CRD, the RBAC rules, their copies in the chart and docs/api.md
+	@mkdir -p $(OUT)/docs $(CHART_FILES)/rbac
 	@$(TOOL) controller-gen crd paths=./api/... output:crd:dir=$(OUT)/config/crd/bases
 	@$(TOOL) controller-gen rbac:roleName=seam-session-operator paths=./internal/... output:rbac:dir=$(OUT)/config/rbac
+	@cp $(OUT)/config/crd/bases/connect.seam.co_seamclientsessions.yaml $(CHART_FILES)/crd.yaml
+	@cp $(wildcard config/rbac/*_role.yaml) $(OUT)/config/rbac/role.yaml $(CHART_FILES)/rbac
 	@$(TOOL) crd-ref-docs --config=hack/crd-ref-docs.yaml --source-path=api --renderer=markdown --output-path=$(OUT)/docs/api.md --log-level=ERROR
 
 .PHONY: fmt
@@ -55,6 +60,10 @@ verify: ## Check that generated files, formatting, modules and pins are as commi
 .PHONY: test
 test: ## Run all tests with the race detector; sets up all that they need
 	@hack/test.sh
+
+.PHONY: chart-lint
+chart-lint: ## Run helm lint --strict over the chart
+	@helm=$$(hack/helm/build.sh) && "$$helm" lint --strict --quiet config/chart
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for FUZZTIME (default 30s)
