@@ -30,7 +30,7 @@ func decide(seen *observation, now time.Time) decision {
 	switch {
 	case session.Spec.Suspend:
 		return idle
-	case refreshRequested(session), seen.changed, waitsForChange(seen):
+	case refreshRequested(session), seen.changed && !synced(status), waitsForChange(seen):
 		return ask
 	case renamed(session) && seen.state.ForSpec && status.FailedFetches == 0: // the former Secret was not removed yet
 		return ask
@@ -52,6 +52,11 @@ func specChanged(seen *observation) bool {
 	status := &seen.session.Status
 	return status.ObservedGeneration != seen.session.Generation &&
 		(!seen.state.ForSpec || status.FailedFetches > 0 || seen.state.ClientSessionID != status.ClientSessionID)
+}
+
+// synced says whether the last attempt worked. A change that it was nudged for before that has been seen then.
+func synced(status *v1alpha1.SeamClientSessionStatus) bool {
+	return meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionSynced)
 }
 
 // refreshRequested says whether a refresh was requested that has not been acted on.

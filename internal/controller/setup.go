@@ -137,8 +137,11 @@ func (r *Reconciler) secretHandler() handler.EventHandler {
 }
 
 // referenceChanged lets every session that failed and refers to a Secret try again at once: the Secret has changed.
-func (r *Reconciler) referenceChanged(ctx context.Context, key types.NamespacedName) {
-	r.credentials.changed(key)
+func (r *Reconciler) referenceChanged(ctx context.Context, key types.NamespacedName, failed []*seam.Connection) {
+	r.credentials.changed(key) // before anybody is woken, who would try the former credential
+	for _, connection := range failed {
+		connection.Reset()
+	}
 	for _, session := range r.referring(ctx, key) {
 		r.queue.nudge(session)
 	}

@@ -2,6 +2,8 @@ package controller
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,9 +30,10 @@ const (
 type watches struct {
 	client client.WithWatch
 	clock  clock.Clock
-	// wanted says whether any session still refers to the Secret; changed is told when it has changed.
+	// wanted says whether any session still refers to the Secret; changed is told when it has changed, and on which
+	// connections its credential failed.
 	wanted  func(context.Context, types.NamespacedName) bool
-	changed func(context.Context, types.NamespacedName)
+	changed func(context.Context, types.NamespacedName, []*seam.Connection)
 
 	mu  sync.Mutex
 	ctx context.Context
@@ -82,10 +85,7 @@ func (w *watches) run(ctx context.Context, key types.NamespacedName, failed stri
 	if !moved {
 		return
 	}
-	for connection := range connections {
-		connection.Reset()
-	}
-	w.changed(ctx, key)
+	w.changed(ctx, key, slices.Collect(maps.Keys(connections)))
 }
 
 // done ends a watch, and returns the connections that its Secret's credential failed on.
