@@ -135,6 +135,9 @@ func (r *Reconciler) conflictRetry(seen *observation) time.Time {
 		synced.Reason == v1alpha1.ReasonSecretConflict {
 		since = synced.LastTransitionTime.Time
 	}
+	if since.After(now) { // the clock was set back
+		return now.Add(longestConflictRetry)
+	}
 	return now.Add(min(max(now.Sub(since), shortestConflictRetry), longestConflictRetry))
 }
 

@@ -87,7 +87,7 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*ob
 		secret:  current,
 		state:   secret.Inspect(current, session),
 		changed: r.queue.changed(key),
-		repairs: r.repairs.of(key),
+		repairs: r.repairs.of(key, r.now()),
 	}, nil
 }
 

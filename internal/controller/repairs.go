@@ -57,10 +57,16 @@ func (h repairHistory) after(now time.Time) repairHistory {
 	return repairHistory{count: h.count + 1, last: now}
 }
 
-func (r *repairs) of(key types.NamespacedName) repairHistory {
+// of is the history until now. A repair in the future counts as now: the clock was set back.
+func (r *repairs) of(key types.NamespacedName, now time.Time) repairHistory {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.all[key]
+	history := r.all[key]
+	if history.last.After(now) {
+		history.last = now
+		r.all[key] = history
+	}
+	return history
 }
 
 func (r *repairs) set(key types.NamespacedName, history repairHistory) {
