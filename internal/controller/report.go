@@ -93,7 +93,11 @@ func (r *Reconciler) patchEdited(ctx context.Context, seen *observation, status 
 func (r *Reconciler) watchCures(session *v1alpha1.SeamClientSession, result outcome) {
 	for _, name := range result.problem.cures {
 		key := client.ObjectKey{Namespace: session.Namespace, Name: name}
-		r.watches.add(key, r.credentials.lastSeen(key), result.connection)
+		connection := result.connection
+		if name != session.Spec.CredentialSecretRef.Name { // what Seam said of the credential still stands
+			connection = nil
+		}
+		r.watches.add(key, r.credentials.lastSeen(key), connection)
 	}
 }
 
