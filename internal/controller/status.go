@@ -83,7 +83,8 @@ func record(status *v1alpha1.SeamClientSessionStatus, session *v1alpha1.SeamClie
 func recordAnswer(status *v1alpha1.SeamClientSessionStatus, result outcome, now time.Time) {
 	answer := result.answer
 	expiresAt := optionalTime(answer.ExpiresAt)
-	if status.ExpiryObservedTime == nil || !expiresAt.Equal(status.ExpiresAt) {
+	over := expired(status.ExpiresAt, now) && expired(expiresAt, now) // when it ended is the same to whoever waits
+	if status.ExpiryObservedTime == nil || !over && !expiresAt.Equal(status.ExpiresAt) {
 		status.ExpiryObservedTime = &metav1.Time{Time: now}
 	}
 	if expiresAt == nil {
