@@ -21,12 +21,17 @@ func (r *Reconciler) writeSecret(ctx context.Context, seen *observation, desired
 	if apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		var live *corev1.Secret
 		live, err = r.liveSecret(ctx, client.ObjectKeyFromObject(desired))
-		if err == nil && outdated(seen, live) && !secret.Matches(live, desired) {
+		switch {
+		case err != nil:
+		case live != nil && secret.Matches(live, desired): // it was written before, and the answer to that was lost
+			result.secret = live
+			r.secrets.saved(live)
+			return nil
+		case outdated(seen, live):
 			r.secrets.saved(live)
 			result.again(seen, r.now())
 			return nil
-		}
-		if err == nil {
+		default:
 			written, err = r.put(ctx, seen.session, live, desired)
 		}
 	}
