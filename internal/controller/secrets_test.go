@@ -426,7 +426,8 @@ var _ = Describe("A session that changes while Seam is asked", func() {
 		w.create("jane")
 		w.settle("jane")
 		w.advance(5 * time.Second)
-		w.expectNoSecret("jane")
+		Expect(w.writesOf("create *v1.Secret")).To(Equal(1), "what it asked before is not written first")
+		Expect(w.token("other")).To(Equal(seamtest.JohnToken))
 		w.expectReady("jane")
 	})
 })
@@ -620,6 +621,7 @@ func (w *world) oppose(name string, d time.Duration, spoil func(*corev1.Secret))
 	end := w.clock.Now().Add(d)
 	for written := -1; ; {
 		if count := w.writesOf("*v1.Secret " + name); count != written {
+			Expect(count).To(BeNumerically("<", 100), "they fight")
 			written = count
 			w.changeSecret(name, spoil)
 			w.settle(name)
