@@ -28,7 +28,7 @@ type outcome struct {
 	superseded bool
 	// connection is how Seam was asked, if it came to that.
 	connection *seam.Connection
-	// credential is the version of the credential Secret that gave the answer.
+	// credential is the version of the credential Secret that Seam was asked with.
 	credential string
 	// secret is the Secret as it is now, without its data.
 	secret *corev1.Secret
@@ -91,7 +91,7 @@ func (r *Reconciler) sync(ctx context.Context, seen *observation, result *outcom
 		}
 		return
 	}
-	result.connection = request.connection
+	result.connection, result.credential = request.connection, request.version
 	answer, err := r.ask(ctx, session, request)
 	if held := heldBack(err); held != nil {
 		r.hold(session, held, result)
@@ -102,7 +102,7 @@ func (r *Reconciler) sync(ctx context.Context, seen *observation, result *outcom
 		r.refused(ctx, seen, err, request, result)
 		return
 	}
-	result.answer, result.credential = answer, request.version
+	result.answer = answer
 	result.problem = r.apply(ctx, seen, result)
 }
 

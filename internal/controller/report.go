@@ -93,11 +93,14 @@ func (r *Reconciler) patchEdited(ctx context.Context, seen *observation, status 
 func (r *Reconciler) watchCures(session *v1alpha1.SeamClientSession, result outcome) {
 	for _, name := range result.problem.cures {
 		key := client.ObjectKey{Namespace: session.Namespace, Name: name}
-		connection := result.connection
-		if name != session.Spec.CredentialSecretRef.Name { // what Seam said of the credential still stands
-			connection = nil
+		switch {
+		case name != session.Spec.CredentialSecretRef.Name: // what Seam said of the credential still stands
+			r.watches.add(key, r.credentials.lastSeen(key), nil)
+		case result.connection != nil:
+			r.watches.add(key, result.credential, result.connection)
+		default:
+			r.watches.add(key, r.credentials.lastSeen(key), nil)
 		}
-		r.watches.add(key, r.credentials.lastSeen(key), connection)
 	}
 }
 

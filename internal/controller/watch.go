@@ -81,11 +81,15 @@ func (w *watches) run(ctx context.Context, key types.NamespacedName, failed stri
 			}
 		}
 	}
-	connections := w.done(key)
-	if !moved {
-		return
+	connections := slices.Collect(maps.Keys(w.done(key)))
+	switch {
+	case moved:
+		w.changed(ctx, key, connections)
+	case ctx.Err() == nil && w.wanted(ctx, key): // by one that failed while this was ending
+		for _, connection := range append(connections, nil) {
+			w.add(key, failed, connection)
+		}
 	}
-	w.changed(ctx, key, slices.Collect(maps.Keys(connections)))
 }
 
 // done ends a watch, and returns the connections that its Secret's credential failed on.

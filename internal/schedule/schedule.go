@@ -88,12 +88,21 @@ func Next(in Input, now time.Time) time.Time {
 	now = seconds(now)
 	in = normalize(in, now)
 	if in.LastAttempt.IsZero() {
-		return now // Never asked.
+		return firstAsked(in, now)
 	}
 	if in.Result == Good {
 		return afterGood(in)
 	}
 	return afterFailure(in)
+}
+
+// firstAsked is when Seam is asked for the first time: at once, unless others with the same credential were told to wait.
+// No wait is longer than maxRetryAfter; one that seems to be is of a clock that was set back.
+func firstAsked(in Input, now time.Time) time.Time {
+	if in.Result == RateLimited && in.RetryAt.After(now) && in.RetryAt.Sub(now) <= maxRetryAfter {
+		return in.RetryAt
+	}
+	return now
 }
 
 // RenewBefore is the time before the end from which on Seam is asked more often: the given or the default one, widened

@@ -108,6 +108,8 @@ func TestNext(t *testing.T) {
 		{"429 with a time that has come: after 5s", rateLimited(-time.Minute), 0, 5 * time.Second},
 		{"429 with more than an hour: after an hour", rateLimited(30 * day), 0, time.Hour},
 		{"429 with a time after the end: then, Seam asked for it", with(rateLimited(20*time.Second), func(in *Input) { in.ExpiresAt = at(10 * time.Second) }), 0, 20 * time.Second},
+		{"429 of another, and never asked itself: then", Input{UID: uid, RefreshInterval: time.Hour, Result: RateLimited, RetryAt: at(20 * time.Second)}, 0, 20 * time.Second},
+		{"429 of another, clock set back by a day since: now", Input{UID: uid, RefreshInterval: time.Hour, Result: RateLimited, RetryAt: at(20 * time.Second)}, -day, -day},
 		{"429 without a time: as any failure", failing(RateLimited, 1), 0, 5 * time.Second},
 
 		// Clocks.
