@@ -1,0 +1,155 @@
+package chart
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+var metricName = regexp.MustCompile(`\b(seam|leader_election|controller_runtime)_[a-z_]+`)
+
+// permission is one verb on one resource.
+type permission struct {
+	role                  string // the object that grants it
+	verb, group, resource string
+	names                 []string
+}
+
+func (p permission) String() string {
+	return strings.TrimSuffix(p.verb+" "+p.resource+"."+p.group, ".")
+}
+
+func (p permission) rule() rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{
+		Verbs: []string{p.verb}, APIGroups: []string{p.group}, Resources: []string{p.resource}, ResourceNames: p.names,
+	}
+}
+
+const (
+	workRole    = "Role/seam-session-operator." + shop
+	leaseRole   = "Role/seam-session-operator-leader-election"
+	metricsRole = "ClusterRole/seam-session-operator-metrics-auth"
+)
+
+// permissions are all that the chart grants to the operator, one by one.
+func permissions(ctx context.Context) []permission {
+	GinkgoHelper()
+	rendered := render(ctx, `watchNamespaces: [`+shop+`]`)
+	var all []permission
+	for _, name := range []string{workRole, leaseRole, metricsRole} {
+		var role rbacv1.Role
+		Expect(rendered).To(HaveKey(name))
+		Expect(runtime.DefaultUnstructuredConverter.FromUnstructured(rendered[name].Object, &role)).To(Succeed())
+		for _, rule := range role.Rules {
+			for _, group := range rule.APIGroups {
+				for _, resource := range rule.Resources {
+					for _, verb := range rule.Verbs {
+						all = append(all, permission{role: name, verb: verb, group: group, resource: resource, names: rule.ResourceNames})
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+// rare is used when an event repeats before the cache has seen the status that goes with the first one: a series of events
+// is counted by a patch. Its rule is missed for the other verb.
+const rare = "patch events.events.k8s.io"
+
+func names(all []permission) []string {
+	result := make([]string, len(all))
+	for i, p := range all {
+		result[i] = p.String()
+	}
+	slices.Sort(result)
+	return slices.Compact(result)
+}
+
+var _ = Describe("The operator's permissions", func() {
+	It("are those that it uses, and it uses all of them", func(ctx SpecContext) {
+		granted := permissions(ctx)
+		t := newTrial(ctx, granted)
+		metrics := t.day(ctx)
+		Expect(t.log.String()).NotTo(ContainSubstring("forbidden"))
+		allowed, refused := t.requests()
+		Expect(refused).To(BeEmpty())
+		Expect(append(allowed, rare)).To(ConsistOf(names(granted)))
+
+		By("looking for the metrics that alerts and dashboard ask for")
+		for _, name := range metricsIn(ctx) {
+			Expect(metrics).To(ContainSubstring("\n"+strings.TrimSuffix(name, "_bucket")), name)
+		}
+	})
+
+	It("are each missed when they are taken away", func(ctx SpecContext) {
+		granted := permissions(ctx)
+		for i, missing := range granted {
+			if missing.String() == rare {
+				continue
+			}
+			By("taking away: " + missing.String() + " of " + missing.role)
+			t := newTrial(ctx, slices.Delete(slices.Clone(granted), i, i+1))
+			t.day(ctx)
+			_, refused := t.requests()
+			Expect(refused).To(ContainElement(missing.String()))
+			t.end(ctx)
+		}
+	})
+})
+
+// auditEvent is a line of the audit log.
+type auditEvent struct {
+	Verb string `json:"verb"`
+	User struct {
+		Username string `json:"username"`
+	} `json:"user"`
+	ObjectRef struct {
+		Resource    string `json:"resource"`
+		Subresource string `json:"subresource"`
+		APIGroup    string `json:"apiGroup"`
+	} `json:"objectRef"`
+	Annotations map[string]string `json:"annotations"`
+}
+
+// requests are the permissions that the operator made use of, and those that it was refused.
+func (t *trial) requests() (allowed, refused []string) {
+	GinkgoHelper()
+	content, err := os.ReadFile(auditLog)
+	Expect(err).NotTo(HaveOccurred())
+	for line := range strings.Lines(string(content[t.auditFrom:])) {
+		var event auditEvent
+		if !strings.HasSuffix(line, "\n") || !strings.Contains(line, `"`+t.user+`"`) {
+			continue
+		}
+		Expect(json.Unmarshal([]byte(line), &event)).To(Succeed())
+		ref := event.ObjectRef
+		if event.User.Username != t.user || ref.Resource == "" {
+			continue
+		}
+		if ref.Subresource != "" {
+			ref.Resource += "/" + ref.Subresource
+		}
+		used := permission{verb: event.Verb, group: ref.APIGroup, resource: ref.Resource}.String()
+		switch decision := event.Annotations["authorization.k8s.io/decision"]; decision {
+		case "allow":
+			allowed = append(allowed, used)
+		case "forbid":
+			refused = append(refused, used)
+		default:
+			Fail(fmt.Sprintf("%s: decision %q", used, decision))
+		}
+	}
+	slices.Sort(allowed)
+	slices.Sort(refused)
+	return slices.Compact(allowed), slices.Compact(refused)
+}

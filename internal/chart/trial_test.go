@@ -1,0 +1,312 @@
+package chart
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/seam/seamtest"
+)
+
+// sessionName is the one session of a trial.
+const sessionName = "john"
+
+var trials atomic.Int32
+
+// trial is a namespace and an operator, a process of its own, with some permissions there.
+type trial struct {
+	namespace, user string
+	auditFrom       int64
+	server          *seamtest.Server
+	port            int
+	scraper         string
+	log             buffer
+	kill            context.CancelFunc
+	ended           chan struct{}
+}
+
+// newTrial makes a namespace with a session in it, a user with these permissions, and starts the operator as that user.
+func newTrial(ctx context.Context, granted []permission) *trial {
+	GinkgoHelper()
+	name := fmt.Sprintf("trial-%d", trials.Add(1))
+	t := &trial{namespace: name, user: "operator-of-" + name, server: seamtest.New(nil), ended: make(chan struct{})}
+	info, err := os.Stat(auditLog)
+	Expect(err).NotTo(HaveOccurred())
+	t.auditFrom = info.Size()
+	t.server.Seed()
+	t.server.Start()
+	DeferCleanup(t.server.Close)
+	for _, object := range []client.Object{
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}},
+		&corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "seam"},
+			Data:       map[string][]byte{v1alpha1.DefaultCredentialKey: []byte(seamtest.APIKey1)},
+		},
+		&v1alpha1.SeamClientSession{
+			ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: sessionName},
+			Spec: v1alpha1.SeamClientSessionSpec{
+				ClientSessionID: seamtest.JohnSessionID, CredentialSecretRef: v1alpha1.CredentialReference{Name: "seam"},
+			},
+		},
+	} {
+		Expect(api.Create(ctx, object)).To(Succeed())
+	}
+	t.grant(ctx, granted)
+	t.scraper = t.mayScrape(ctx)
+	t.start(ctx)
+	DeferCleanup(t.end)
+	return t
+}
+
+// grant binds the permissions to the user: those of a Role in the namespace.
+func (t *trial) grant(ctx context.Context, granted []permission) {
+	GinkgoHelper()
+	var local, wide []rbacv1.PolicyRule
+	for _, p := range granted {
+		if p.role == metricsRole {
+			wide = append(wide, p.rule())
+		} else {
+			local = append(local, p.rule())
+		}
+	}
+	where := metav1.ObjectMeta{Namespace: t.namespace, Name: t.user}
+	subjects := []rbacv1.Subject{{Kind: rbacv1.UserKind, Name: t.user}}
+	reference := func(kind string) rbacv1.RoleRef {
+		return rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: t.user}
+	}
+	for _, object := range []client.Object{
+		&rbacv1.Role{ObjectMeta: where, Rules: local},
+		&rbacv1.RoleBinding{ObjectMeta: where, RoleRef: reference("Role"), Subjects: subjects},
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: t.user}, Rules: wide},
+		&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: t.user}, RoleRef: reference("ClusterRole"), Subjects: subjects},
+	} {
+		Expect(api.Create(ctx, object)).To(Succeed())
+	}
+}
+
+// mayScrape returns the token of a service account that may read the metrics.
+func (t *trial) mayScrape(ctx context.Context) string {
+	GinkgoHelper()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: "prometheus"}}
+	role := &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: "scrape-" + t.namespace},
+		Rules:      []rbacv1.PolicyRule{{NonResourceURLs: []string{"/metrics"}, Verbs: []string{"get"}}},
+	}
+	for _, object := range []client.Object{account, role, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: role.Name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: t.namespace, Name: account.Name}},
+	}} {
+		Expect(api.Create(ctx, object)).To(Succeed())
+	}
+	request := &authenticationv1.TokenRequest{}
+	Expect(api.SubResource("token").Create(ctx, account, request)).To(Succeed())
+	return request.Status.Token
+}
+
+func (t *trial) start(ctx context.Context) {
+	GinkgoHelper()
+	user, err := environment.AddUser(envtest.User{Name: t.user}, nil)
+	Expect(err).NotTo(HaveOccurred())
+	content, err := user.KubeConfig()
+	Expect(err).NotTo(HaveOccurred())
+	kubeconfig := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
+	Expect(os.WriteFile(kubeconfig, content, 0o600)).To(Succeed())
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	Expect(err).NotTo(HaveOccurred())
+	t.port = listener.Addr().(*net.TCPAddr).Port
+	Expect(listener.Close()).To(Succeed())
+
+	life, kill := context.WithCancel(context.WithoutCancel(ctx))
+	t.kill = kill
+	command := exec.CommandContext(life, binary, "--seam-endpoint="+t.server.URL(), "--watch-namespaces="+t.namespace,
+		"--leader-elect", "--leader-election-namespace="+t.namespace, "--leader-election-id=seam-session-operator.connect.seam.co",
+		"--leader-elect-lease-duration=2s", "--leader-elect-renew-deadline=1s", "--leader-elect-retry-period=200ms",
+		"--health-probe-bind-address=0", fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", t.port), "--metrics-secure")
+	// An API server that does not stream lists is asked for them, and list is granted for it.
+	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "KUBE_FEATURE_WatchListClient=false")
+	command.Stdout, command.Stderr = &t.log, &t.log
+	Expect(command.Start()).To(Succeed())
+	go func() {
+		defer close(t.ended)
+		_ = command.Wait()
+	}()
+}
+
+// end may be called again.
+func (t *trial) end(ctx context.Context) {
+	GinkgoHelper()
+	t.kill()
+	Eventually(t.ended).Should(BeClosed())
+	if CurrentSpecReport().Failed() {
+		GinkgoWriter.Println(t.log.String())
+	}
+	Expect(api.DeleteAllOf(ctx, &v1alpha1.SeamClientSession{}, client.InNamespace(t.namespace))).To(Succeed())
+}
+
+// day is all that an operator ever does. It ends early when the operator is refused something, and returns the metrics.
+func (t *trial) day(ctx context.Context) (metrics string) {
+	GinkgoHelper()
+	steps := []func(context.Context) func() bool{
+		func(context.Context) func() bool {
+			return func() bool { return t.holds(ctx, sessionName, seamtest.JohnToken) }
+		},
+		func(context.Context) func() bool {
+			return func() bool {
+				return meta.IsStatusConditionTrue(t.session(ctx).Status.Conditions, v1alpha1.ConditionReady)
+			}
+		},
+		func(ctx context.Context) func() bool { return t.rotate(ctx, "seam_cst1_second") },
+		t.editDuringCall,
+		t.rename,
+		func(ctx context.Context) func() bool {
+			return func() bool { metrics = t.scrape(ctx); return metrics != "" }
+		},
+		func(ctx context.Context) func() bool {
+			return func() bool {
+				allowed, _ := t.requests()
+				return contains(allowed, "create events.events.k8s.io", "update leases.coordination.k8s.io", "create events")
+			}
+		},
+	}
+	for _, step := range steps {
+		done := step(ctx)
+		refused := false
+		Eventually(func() bool {
+			if done() {
+				return true
+			}
+			_, all := t.requests()
+			refused = len(all) > 0
+			return refused
+		}).Should(BeTrue(), t.log.String)
+		if refused {
+			return ""
+		}
+	}
+	return metrics
+}
+
+// rotate gives the session another token at Seam, and waits for it.
+func (t *trial) rotate(ctx context.Context, token string) func() bool {
+	t.server.Change(seamtest.JohnSessionID, func(session *seamtest.Session) { session.Token = token })
+	t.edit(ctx, func(session *v1alpha1.SeamClientSession) {
+		metav1.SetMetaDataAnnotation(&session.ObjectMeta, v1alpha1.AnnotationRefreshRequestedAt, token)
+	})
+	return func() bool {
+		return t.holds(ctx, sessionName, token) && t.session(ctx).Status.LastHandledRefreshRequest == token
+	}
+}
+
+// editDuringCall edits the session while Seam is asked about it, so that the status can't be written as it was read.
+func (t *trial) editDuringCall(ctx context.Context) func() bool {
+	t.server.SetLatency(300 * time.Millisecond)
+	calls := t.server.CallCount()
+	const request = "during-call"
+	t.edit(ctx, func(session *v1alpha1.SeamClientSession) {
+		metav1.SetMetaDataAnnotation(&session.ObjectMeta, v1alpha1.AnnotationRefreshRequestedAt, request)
+	})
+	Eventually(t.server.CallCount).WithPolling(time.Millisecond).Should(BeNumerically(">", calls))
+	t.edit(ctx, func(session *v1alpha1.SeamClientSession) {
+		metav1.SetMetaDataLabel(&session.ObjectMeta, "edited", "yes")
+	})
+	return func() bool { return t.session(ctx).Status.LastHandledRefreshRequest == request }
+}
+
+// rename moves the token to another Secret, and waits until the first one is gone.
+func (t *trial) rename(ctx context.Context) func() bool {
+	t.server.SetLatency(0)
+	t.edit(ctx, func(session *v1alpha1.SeamClientSession) {
+		session.Spec.Secret.Name = "other"
+	})
+	return func() bool {
+		err := api.Get(ctx, client.ObjectKey{Namespace: t.namespace, Name: sessionName}, &corev1.Secret{})
+		return apierrors.IsNotFound(err) && t.session(ctx).Status.SecretName == "other"
+	}
+}
+
+func (t *trial) edit(ctx context.Context, change func(*v1alpha1.SeamClientSession)) {
+	GinkgoHelper()
+	session := t.session(ctx)
+	before := session.DeepCopy()
+	change(session)
+	Expect(api.Patch(ctx, session, client.MergeFrom(before))).To(Succeed())
+}
+
+func (t *trial) session(ctx context.Context) *v1alpha1.SeamClientSession {
+	GinkgoHelper()
+	session := &v1alpha1.SeamClientSession{}
+	Expect(api.Get(ctx, client.ObjectKey{Namespace: t.namespace, Name: sessionName}, session)).To(Succeed())
+	return session
+}
+
+func (t *trial) holds(ctx context.Context, name, token string) bool {
+	object := &corev1.Secret{}
+	err := api.Get(ctx, client.ObjectKey{Namespace: t.namespace, Name: name}, object)
+	return err == nil && string(object.Data["token"]) == token
+}
+
+// scrape returns the metrics, or nothing as long as there are none.
+func (t *trial) scrape(ctx context.Context) string {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d/metrics", t.port), http.NoBody)
+	Expect(err).NotTo(HaveOccurred())
+	request.Header.Set("Authorization", "Bearer "+t.scraper)
+	insecure := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}
+	response, err := (&http.Client{Transport: insecure}).Do(request)
+	if err != nil {
+		return ""
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		return ""
+	}
+	return string(body)
+}
+
+func contains(all []string, wanted ...string) bool {
+	return !slices.ContainsFunc(wanted, func(one string) bool { return !slices.Contains(all, one) })
+}
+
+// buffer takes what a process prints.
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+// String is all that was printed so far.
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
