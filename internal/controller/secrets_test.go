@@ -326,6 +326,16 @@ var _ = Describe("A change of secret.name", func() {
 		Expect(w.session("jane").Status.SecretName).To(Equal("other"))
 	})
 
+	It("does not remove an old Secret that becomes another's in that moment", func() {
+		w.interfere = w.once("delete", func() {
+			w.changeSecret("jane", func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationSession] = "john" })
+		})
+		w.settle("jane")
+		w.advance(5 * time.Second)
+		Expect(w.secret("jane").Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationSession, "john"))
+		Expect(w.session("jane").Status.SecretName).To(Equal("other"))
+	})
+
 	It("leaves no Secret behind when it comes while the status is written", func() {
 		w.interfere = w.once("patch", func() { w.change("jane", named("third")) })
 		w.settle("jane")
@@ -506,10 +516,7 @@ var _ = Describe("An API server that fails", func() {
 		w.seam.Change(seamtest.JohnSessionID, func(s *seamtest.Session) { s.Token = "seam_cst1_read_by_the_frozen_one" })
 		w.interfere = w.once("update", func() {
 			w.seam.Change(seamtest.JohnSessionID, func(s *seamtest.Session) { s.Token = rotated })
-			frozen := w.r
-			w.restart()
-			w.reconcile("jane")
-			w.r = frozen
+			w.takeOver("jane")
 			w.interfere = func(verb string, _ client.Object) error {
 				tokens = append(tokens, w.token("jane"))
 				return nil
@@ -518,6 +525,17 @@ var _ = Describe("An API server that fails", func() {
 		w.advance(time.Hour)
 		w.settle("jane")
 		Expect(append(tokens, w.token("jane"))).To(HaveEach(rotated))
+	})
+
+	It("keeps the status of the replica that took over, where the other has one to write still", func() {
+		w.ready("jane")
+		w.interfere = w.once("patch", func() {
+			w.seam.Fail(seamtest.Outage)
+			w.takeOver("jane")
+		})
+		w.advance(w.session("jane").Status.NextFetchTime.Sub(w.clock.Now()))
+		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSeamUnavailable))
+		Expect(w.session("jane").Status.FailedFetches).To(BeEquivalentTo(1))
 	})
 
 	It("keeps every schedule over a restart", func() {
@@ -597,6 +615,15 @@ func (w *world) once(verb string, do func()) func(string, client.Object) error {
 		}
 		return nil
 	}
+}
+
+// takeOver has another replica reconcile a session, while this one is in the middle of it.
+func (w *world) takeOver(name string) {
+	GinkgoHelper()
+	frozen := w.r
+	w.restart()
+	w.reconcile(name)
+	w.r = frozen
 }
 
 // crash reconciles, lets nothing be written from the first write of a verb on, and starts a new operator.
