@@ -65,6 +65,10 @@ test: ## Run all tests with the race detector; sets up all that they need
 chart-lint: ## Run helm lint --strict over the chart
 	@helm=$$(hack/helm/build.sh) && "$$helm" lint --strict --quiet config/chart
 
+.PHONY: e2e
+e2e: ## Install IMG, which is there already, on the cluster of KUBECONFIG, and use it
+	@hack/e2e.sh $(IMG)
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for FUZZTIME (default 30s)
 	@hack/fuzz.sh $(FUZZTIME)
