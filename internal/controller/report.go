@@ -13,6 +13,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/schedule"
 )
 
 const (
@@ -45,7 +46,9 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, result outco
 		logf.FromContext(ctx).V(1).Info("not brought up to date", "reason", result.problem.reason,
 			"generation", seen.session.Generation, "seamRequestID", result.problem.requestID, "asked", result.asked)
 	}
-	return ctrl.Result{RequeueAfter: sleep(&status, result, r.clock.Now())}, nil
+	reported := seen.session.DeepCopy()
+	reported.Status = status
+	return ctrl.Result{RequeueAfter: sleep(reported, result, r.clock.Now())}, nil
 }
 
 // patchStatus writes the status with the version that was read, and says whether the API server took it. What it did not
@@ -59,13 +62,13 @@ func (r *Reconciler) patchStatus(ctx context.Context, seen *observation, status 
 		patched, err = r.patchEdited(ctx, seen, status, err)
 	}
 	if err == nil {
-		r.sessions.saved(patched)
+		r.sessions.saved(patched, r.now())
 		return true, nil
 	}
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
-	r.sessions.unsaved(after)
+	r.sessions.unsaved(after, r.now())
 	if apierrors.IsConflict(err) {
 		return false, nil
 	}
@@ -117,7 +120,7 @@ func (r *Reconciler) announce(ctx context.Context, seen *observation, status *v1
 }
 
 // sleep is how long nothing is due.
-func sleep(status *v1alpha1.SeamClientSessionStatus, result outcome, now time.Time) time.Duration {
+func sleep(session *v1alpha1.SeamClientSession, result outcome, now time.Time) time.Duration {
 	until := longestSleep
 	sooner := func(at time.Time) {
 		if !at.IsZero() {
@@ -125,13 +128,16 @@ func sleep(status *v1alpha1.SeamClientSessionStatus, result outcome, now time.Ti
 		}
 	}
 	sooner(result.retryAt)
-	sooner(timeOf(status.NextFetchTime))
+	sooner(timeOf(session.Status.NextFetchTime))
 	if result.problem != nil {
 		until = max(until, shortestPause)
 	}
 	until = max(until, shortestSleep)
-	if end := status.ExpiresAt; end != nil && end.After(now) { // no pause outlasts the token: Ready ends with it
-		sooner(end.Time)
+	// No pause outlasts the token: Ready ends with it, and Expiring begins on time.
+	for _, at := range []time.Time{schedule.ExpiringFrom(scheduleInput(session)), timeOf(session.Status.ExpiresAt)} {
+		if at.After(now) {
+			sooner(at)
+		}
 	}
 	return until
 }

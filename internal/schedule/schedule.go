@@ -116,11 +116,16 @@ func RenewBefore(in Input) time.Duration {
 // Expiring says whether the session is within RenewBefore of its end and has not ended. Jitter is left out, so that it
 // is true when the user expects it, and Seam has been asked by then.
 func Expiring(in Input, now time.Time) bool {
+	now = seconds(now)
+	return now.Before(seconds(in.ExpiresAt)) && !now.Before(ExpiringFrom(in))
+}
+
+// ExpiringFrom is when Expiring becomes true; zero if the session has no end.
+func ExpiringFrom(in Input) time.Time {
 	if in.ExpiresAt.IsZero() {
-		return false
+		return time.Time{}
 	}
-	now, end := seconds(now), seconds(in.ExpiresAt)
-	return now.Before(end) && !now.Before(end.Add(-renewBefore(in)))
+	return seconds(in.ExpiresAt).Add(-renewBefore(in))
 }
 
 // afterGood is when Seam is asked again after a good answer.
