@@ -39,7 +39,7 @@ func transitions(session *v1alpha1.SeamClientSession, before, after *v1alpha1.Se
 		normal(eventTokenRotated, "the token in Secret %q changed", name)
 	case extended(before, after):
 		normal(eventExpiryExtended, "the session was extended to %s", instant(after.ExpiresAt))
-	case result.wrote:
+	case result.wrote, before.TokenFingerprint == "" && after.TokenFingerprint != "":
 		normal(eventTokenWritten, "the token was written to Secret %q", name)
 	case result.removed:
 		normal(eventSecretDeleted, "Secret %q was deleted because its session ended", name)

@@ -2,11 +2,15 @@ package controller
 
 import (
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
+
+// cacheLag is how long the cache may take to show what was written.
+const cacheLag = 30 * time.Second
 
 // recent remembers objects that this process has just written, until the cache shows them. Without it the event of a
 // Secret that was just written, which often comes before that of the status, would make the reconciler ask Seam again
@@ -20,21 +24,22 @@ type remembered[T client.Object] struct {
 	object T
 	// unsaved marks an object that the API server has not taken yet, so that it still has the version it was made from.
 	unsaved bool
+	at      time.Time
 }
 
 // saved remembers object as the API server returned it.
-func (r *recent[T]) saved(object T) { r.remember(object, false) }
+func (r *recent[T]) saved(object T, now time.Time) { r.remember(object, false, now) }
 
 // unsaved remembers object as the API server should have taken it, and has not.
-func (r *recent[T]) unsaved(object T) { r.remember(object, true) }
+func (r *recent[T]) unsaved(object T, now time.Time) { r.remember(object, true, now) }
 
-func (r *recent[T]) remember(object T, unsaved bool) {
+func (r *recent[T]) remember(object T, unsaved bool, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.objects == nil {
 		r.objects = map[types.NamespacedName]remembered[T]{}
 	}
-	r.objects[client.ObjectKeyFromObject(object)] = remembered[T]{object: object, unsaved: unsaved}
+	r.objects[client.ObjectKeyFromObject(object)] = remembered[T]{object: object, unsaved: unsaved, at: now}
 }
 
 // forget drops what is remembered under a name: the object is gone.
@@ -44,12 +49,17 @@ func (r *recent[T]) forget(key types.NamespacedName) {
 	delete(r.objects, key)
 }
 
-// lookup returns what is remembered under a name, if anything.
-func (r *recent[T]) lookup(key types.NamespacedName) (object T, ok bool) {
+// missing returns what is remembered under a name that the cache does not show, if anything. It is believed for cacheLag: a
+// cache that was cut off may never see an object that came and went in the meantime.
+func (r *recent[T]) missing(key types.NamespacedName, now time.Time) (object T, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	entry, ok := r.objects[key]
-	return entry.object, ok
+	if !ok || now.Sub(entry.at) > cacheLag {
+		delete(r.objects, key)
+		return object, false
+	}
+	return entry.object, true
 }
 
 // newest returns the newer of the cache's copy and the remembered one, which it forgets once the cache has caught up.

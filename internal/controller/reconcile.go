@@ -96,7 +96,7 @@ func (r *Reconciler) ownSecret(ctx context.Context, key types.NamespacedName) (*
 	cached := &corev1.Secret{}
 	err := r.client.Get(ctx, key, cached)
 	if apierrors.IsNotFound(err) {
-		written, _ := r.secrets.lookup(key)
+		written, _ := r.secrets.missing(key, r.now())
 		return written, nil
 	}
 	if err != nil {

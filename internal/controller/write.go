@@ -25,10 +25,10 @@ func (r *Reconciler) writeSecret(ctx context.Context, seen *observation, desired
 		case err != nil:
 		case live != nil && secret.Matches(live, desired): // it was written before, and the answer to that was lost
 			result.secret = live
-			r.secrets.saved(live)
+			r.secrets.saved(live, r.now())
 			return nil
 		case outdated(seen, live):
-			r.secrets.saved(live)
+			r.secrets.saved(live, r.now())
 			result.again(seen, r.now())
 			return nil
 		default:
@@ -44,7 +44,7 @@ func (r *Reconciler) writeSecret(ctx context.Context, seen *observation, desired
 		return writeProblem(seen.session, err)
 	case written != nil:
 		result.secret, result.wrote = written, true
-		r.secrets.saved(written)
+		r.secrets.saved(written, r.now())
 	}
 	return nil
 }
