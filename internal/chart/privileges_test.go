@@ -107,6 +107,22 @@ var _ = Describe("The operator's permissions", func() {
 	})
 })
 
+var _ = Describe("seam-session-operator --check", func() {
+	It("is content with what the chart grants, once a replica leads", func(ctx SpecContext) {
+		t := newTrial(ctx, permissions(ctx))
+		printed, err := t.check(ctx)
+		Expect(err).NotTo(HaveOccurred(), printed)
+		Expect(printed).To(And(ContainSubstring("may update secrets in namespace "+t.namespace), ContainSubstring(" leads\n")))
+	})
+
+	It("says what is missing", func(ctx SpecContext) {
+		granted := slices.DeleteFunc(permissions(ctx), func(p permission) bool { return p.String() == "update secrets" })
+		printed, err := newTrial(ctx, granted).check(ctx)
+		Expect(err).To(HaveOccurred())
+		Expect(printed).To(And(ContainSubstring("MAY NOT update secrets in namespace"), ContainSubstring("permissions are missing")))
+	})
+})
+
 // auditEvent is a line of the audit log.
 type auditEvent struct {
 	Verb string `json:"verb"`

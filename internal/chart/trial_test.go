@@ -43,6 +43,7 @@ type trial struct {
 	server          *seamtest.Server
 	port            int
 	scraper         string
+	kubeconfig      string
 	log             buffer
 	kill            context.CancelFunc
 	ended           chan struct{}
@@ -133,8 +134,8 @@ func (t *trial) start(ctx context.Context) {
 	Expect(err).NotTo(HaveOccurred())
 	content, err := user.KubeConfig()
 	Expect(err).NotTo(HaveOccurred())
-	kubeconfig := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
-	Expect(os.WriteFile(kubeconfig, content, 0o600)).To(Succeed())
+	t.kubeconfig = filepath.Join(GinkgoT().TempDir(), "kubeconfig")
+	Expect(os.WriteFile(t.kubeconfig, content, 0o600)).To(Succeed())
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	Expect(err).NotTo(HaveOccurred())
 	t.port = listener.Addr().(*net.TCPAddr).Port
@@ -147,13 +148,22 @@ func (t *trial) start(ctx context.Context) {
 		"--leader-elect-lease-duration=2s", "--leader-elect-renew-deadline=1s", "--leader-elect-retry-period=200ms",
 		"--health-probe-bind-address=0", fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", t.port), "--metrics-secure")
 	// An API server that does not stream lists is asked for them, and list is granted for it.
-	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "KUBE_FEATURE_WatchListClient=false")
+	command.Env = append(os.Environ(), "KUBECONFIG="+t.kubeconfig, "KUBE_FEATURE_WatchListClient=false")
 	command.Stdout, command.Stderr = &t.log, &t.log
 	Expect(command.Start()).To(Succeed())
 	go func() {
 		defer close(t.ended)
 		_ = command.Wait()
 	}()
+}
+
+// check runs the operator's own check as the same user, and returns what it prints.
+func (t *trial) check(ctx context.Context) (string, error) {
+	command := exec.CommandContext(ctx, binary, "--check", "--watch-namespaces="+t.namespace,
+		"--leader-election-namespace="+t.namespace, "--leader-election-id=seam-session-operator.connect.seam.co")
+	command.Env = append(os.Environ(), "KUBECONFIG="+t.kubeconfig)
+	printed, err := command.CombinedOutput()
+	return string(printed), err
 }
 
 // end may be called again.
