@@ -50,7 +50,6 @@ var _ = Describe("What the chart renders", func() {
 			}
 			var err error
 			if object.GetKind() == "CustomResourceDefinition" { // which is there
-				object.SetResourceVersion("")
 				err = api.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.DryRunAll, client.ForceOwnership, client.FieldOwner("test"))
 			} else {
 				err = api.Create(ctx, object, client.DryRunAll, client.FieldValidation("Strict"))
@@ -64,6 +63,14 @@ var _ = Describe("What the chart renders", func() {
 		Entry("with several replicas that must stay", `{replicas: 3, podDisruptionBudget: {create: true, minAvailable: 2}}`),
 		Entry("with nothing that can be left out", `{crds: {install: false}, rbac: {create: false, aggregate: false}, serviceAccount: {create: false}, metrics: {enabled: false}, resources: null}`),
 	)
+
+	It("is taken with the values of the sample of a namespaced install", func(ctx SpecContext) {
+		for key, object := range render(ctx, readFile("config/samples/values_namespaced.yaml")) {
+			if object.GetKind() != "CustomResourceDefinition" {
+				Expect(api.Create(ctx, object, client.DryRunAll, client.FieldValidation("Strict"))).To(Succeed(), key)
+			}
+		}
+	})
 
 	It("is what config/default has", func(ctx SpecContext) {
 		manifests := parse(output(ctx, "go", "tool", "-modfile=hack/tools/go.mod", "kustomize", "build", "config/default"))
@@ -93,6 +100,15 @@ var _ = Describe("What the chart renders", func() {
 		for _, namespace := range []string{"shop", "garage"} {
 			Expect(rendered.field("Role/seam-session-operator."+namespace, ".rules[0].resources")).To(Equal(`["secrets"]`))
 			Expect(rendered.field("RoleBinding/seam-session-operator."+namespace, ".subjects[0].namespace")).To(Equal(systemNamespace))
+		}
+	})
+
+	It("goes with samples that the API server takes, every field of them", func(ctx SpecContext) {
+		samples := parse(output(ctx, "go", "tool", "-modfile=hack/tools/go.mod", "kustomize", "build", "config/samples"))
+		Expect(samples).To(HaveLen(8))
+		for key, object := range samples {
+			object.SetNamespace(shop)
+			Expect(api.Create(ctx, object, client.DryRunAll, client.FieldValidation("Strict"))).To(Succeed(), key)
 		}
 	})
 
