@@ -98,6 +98,7 @@ func (s *simulation) createSession(name string) string {
 		session.Spec.Secret.Name = ""
 	}
 	s.must(s.api.create(s.ctx, session))
+	clear(s.facts(name).told) // to another object of that name
 	s.concerns(name)
 	return fmt.Sprintf("creates %s: %s", name, describe(session))
 }

@@ -50,7 +50,7 @@ type simAPI struct {
 	now     func() time.Time
 	uids    int
 	history map[string][]simChange // by kind
-	writer  string                 // of the write under way: see simChange
+	writer  *simOperator           // of the write under way
 
 	mu      sync.Mutex                             // for others to read what is below, and for the simulation to change it
 	current map[types.NamespacedName]client.Object // by kind and name: see simKey
@@ -60,7 +60,7 @@ type simAPI struct {
 // simChange is one change of one object; before and after are nil for none, and never changed.
 type simChange struct {
 	before, after client.Object
-	writer        string // the session that the operator did it for; empty where somebody else did
+	writer        *simOperator // who did it; nil for anybody else
 }
 
 const (

@@ -137,7 +137,7 @@ func parseAnswer(status int, body []byte) *simAnswer {
 		} `json:"error"`
 	}
 	answer := &simAnswer{}
-	if json.Unmarshal(body, &read) == nil && status == http.StatusOK && read.Session != nil {
+	if len(body) < 1<<20 && json.Unmarshal(body, &read) == nil && status == http.StatusOK && read.Session != nil {
 		answer = read.Session
 		answer.ok = read.OK == nil || *read.OK
 	}
@@ -215,6 +215,9 @@ func (s *simulation) answered(o *simOperator, credential string, response *simRe
 		facts.pending[answer.Token] = answer.Ends
 	case answer.status == http.StatusUnauthorized:
 		facts.pace = time.Minute
+		if s.mono.Now().Sub(s.changedReferences) <= watchRetry {
+			break // a watch that is about to be made again forgives once more
+		}
 		s.holds[credential] = s.mono.Now().Add(facts.pace - time.Second)
 	case answer.status == http.StatusTooManyRequests:
 		for _, name := range simSessions { // whoever shares the credential learns of it
@@ -600,6 +603,7 @@ func (s *simulation) checkSettled(session *v1alpha1.SeamClientSession) {
 	}
 	for _, name := range s.api.names(kindSecret) {
 		if other := s.api.secret(name); name != session.SecretName() && metav1.IsControlledBy(other, session) &&
+			other.Annotations[v1alpha1.AnnotationSession] == session.Name && // else somebody took it out of the operator's hands
 			session.Spec.Secret.RetentionPolicy.WhenDeleted != v1alpha1.RetentionRetain {
 			s.violate(6, "%s has left Secret %s behind", session.Name, name)
 		}

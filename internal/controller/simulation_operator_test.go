@@ -103,9 +103,9 @@ func (o *simOperator) deliver(kind string, position int) {
 		before, after := asCached(change.before), asCached(change.after)
 		o.cache.set(kind, before, after)
 		o.handle(kind, before, after)
-		if name := nonNil(change.before, change.after).GetName(); change.writer == "" && kind == kindSecret {
+		if name := nonNil(change.before, change.after).GetName(); change.writer != o && kind == kindSecret {
 			o.sim.concernsSecret(name)
-		} else if change.writer == "" {
+		} else if change.writer != o {
 			o.sim.concerns(name)
 		}
 	}
@@ -266,9 +266,9 @@ func (o *simOperator) write(verb string, object client.Object, do func() error) 
 		return failure
 	}
 	before := s.api.current[simKey(kind, name)]
-	s.api.writer = o.current
+	s.api.writer = o
 	err := do()
-	s.api.writer = ""
+	s.api.writer = nil
 	if err != nil {
 		s.tracef("  %s %s %s is refused: %s", verb, kind, name, apierrors.ReasonForError(err))
 		s.failedWrite(o, kind)
@@ -423,7 +423,7 @@ func (*simResponse) Flush() {}
 
 // Write implements http.ResponseWriter.
 func (w *simResponse) Write(p []byte) (int, error) {
-	if w.body.Len() > 2<<20 {
+	if w.body.Len() > 1<<20 {
 		return 0, errors.New("nobody reads on")
 	}
 	return w.body.Write(p)
