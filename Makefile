@@ -69,6 +69,10 @@ chart-lint: ## Run helm lint --strict over the chart
 e2e: ## Install IMG, which is there already, on the cluster of KUBECONFIG, and use it
 	@hack/e2e.sh $(IMG)
 
+.PHONY: simulate
+simulate: ## Run SEEDS (default 200) simulations of the reconciler, or that of SEED again
+	@SEEDS=$(SEEDS) SEED=$(SEED) go test -count=1 -timeout=0 -run='^TestSimulation$$' ./internal/controller
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for FUZZTIME (default 30s)
 	@hack/fuzz.sh $(FUZZTIME)
