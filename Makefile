@@ -11,6 +11,7 @@ CONTAINER_TOOL ?= docker
 # OUT is where generated files go: hack/verify.sh sets it to a temporary folder.
 OUT ?= .
 FUZZTIME ?= 30s
+DURATION ?= 10m
 
 # Helm reads no file outside the chart: these are copies of what the manifests have.
 CHART_FILES := $(OUT)/config/chart/files
@@ -72,6 +73,11 @@ e2e: ## Install IMG, which is there already, on the cluster of KUBECONFIG, and u
 .PHONY: simulate
 simulate: ## Run SEEDS (default 200) simulations of the reconciler, or that of SEED again
 	@SEEDS=$(SEEDS) SEED=$(SEED) go test -count=1 -timeout=0 -run='^TestSimulation$$' ./internal/controller
+
+.PHONY: soak
+soak: ## Run the operator for DURATION (default 10m) against a Seam that changes its mind, and kill it again and again
+	@assets=$$(hack/controlplane/assets.sh) && KUBEBUILDER_ASSETS=$$assets SOAK=100 DURATION=$(DURATION) \
+		go test -count=1 -timeout=0 ./internal/acceptance -ginkgo.focus='Soak ends|killed again and again'
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for FUZZTIME (default 30s)
