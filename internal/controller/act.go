@@ -46,6 +46,9 @@ func (o *outcome) again(seen *observation, now time.Time) {
 }
 
 const (
+	// longestCall is more than a call to Seam can take. One that took longer was made by a process that was frozen in the
+	// middle of it: since then another replica may have taken over, and had a newer answer.
+	longestCall = 45 * time.Second
 	// goneConfirmation is how far two answers that say "not found" must be apart before a Secret is deleted for it.
 	goneConfirmation = time.Minute
 	// slotFallback is when a session that waits for a free call looks again, should it never be woken.
@@ -92,9 +95,14 @@ func (r *Reconciler) sync(ctx context.Context, seen *observation, result *outcom
 		return
 	}
 	result.connection, result.credential = request.connection, request.version
+	asked := r.now()
 	answer, err := r.ask(ctx, session, request)
 	if held := heldBack(err); held != nil {
 		r.hold(session, held, result)
+		return
+	}
+	if r.now().Sub(asked) > longestCall {
+		result.again(seen, r.now())
 		return
 	}
 	result.asked = true
