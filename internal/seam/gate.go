@@ -1,9 +1,6 @@
 package seam
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 const (
 	// probeInterval is how often a credential that Seam refused is tried again.
@@ -77,7 +74,7 @@ type gate struct {
 	pause   hold
 	backoff time.Duration // the last pause whose length Seam left to us
 
-	queue []Waiter
+	queue waiters
 }
 
 func newGate(maxInFlight int) *gate {
@@ -91,10 +88,12 @@ func (g *gate) acquire(now time.Time, w Waiter) (ticket, *HeldError) {
 		held = &HeldError{}
 	}
 	if held != nil {
-		g.enqueue(w)
+		if w.Wake != nil {
+			g.queue.add(w)
+		}
 		return ticket{}, held
 	}
-	g.dequeue(w.Key)
+	g.queue.drop(w.Key)
 	g.inFlight++
 	g.issued++
 	if g.circuit.cause != nil {
@@ -142,7 +141,7 @@ func (g *gate) release(now time.Time, t ticket, o outcome, cause *Error) []Waite
 	case neutral:
 	}
 	if !before && g.held(now) != nil {
-		return g.wake(len(g.queue)) // to learn what holds them back, and until when
+		return g.queue.take(g.queue.len()) // to learn what holds them back, and until when
 	}
 	return g.wakeFree(now)
 }
@@ -212,35 +211,7 @@ func (g *gate) wakeFree(now time.Time) []Waiter {
 	if g.held(now) != nil {
 		return nil
 	}
-	return g.wake(g.limit - g.inFlight)
-}
-
-func (g *gate) wake(n int) []Waiter {
-	n = max(0, min(n, len(g.queue)))
-	woken := slices.Clone(g.queue[:n])
-	g.queue = slices.Delete(g.queue, 0, n)
-	return woken
-}
-
-func (g *gate) enqueue(w Waiter) {
-	if w.Wake == nil {
-		return
-	}
-	if i := g.position(w.Key); i >= 0 {
-		g.queue[i] = w
-		return
-	}
-	g.queue = append(g.queue, w)
-}
-
-func (g *gate) dequeue(key string) {
-	if i := g.position(key); i >= 0 {
-		g.queue = slices.Delete(g.queue, i, i+1)
-	}
-}
-
-func (g *gate) position(key string) int {
-	return slices.IndexFunc(g.queue, func(w Waiter) bool { return w.Key == key })
+	return g.queue.take(g.limit - g.inFlight)
 }
 
 // idle says whether nothing would be lost by forgetting the gate.

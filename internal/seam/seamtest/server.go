@@ -189,7 +189,7 @@ func (s *Server) MaxInFlightWith(credential string) int {
 func (s *Server) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]Call(nil), s.calls...)
+	return append([]Call(nil), s.calls[max(0, len(s.calls)-keptCalls):]...)
 }
 
 // ResetCounts forgets the calls that were. Those under way count as they end.
@@ -212,8 +212,8 @@ func (s *Server) usage(credential string) *usage {
 
 // begin records a call and returns what ends it. The lock is held.
 func (s *Server) begin(call Call) (end func()) {
-	if len(s.calls) == keptCalls {
-		s.calls = append(s.calls[:0], s.calls[1:]...)
+	if len(s.calls) == 2*keptCalls { // now and then, rather than move all of them at each call
+		s.calls = append([]Call(nil), s.calls[keptCalls:]...)
 	}
 	s.calls = append(s.calls, call)
 	s.total++
