@@ -21,6 +21,9 @@ const (
 	// AnnotationSpecHash on a Secret is a hash of the part of the spec that it was written for.
 	AnnotationSpecHash = "connect.seam.co/spec-hash"
 
+	// AnnotationGeneration on an Event is the generation of the SeamClientSession that it is about.
+	AnnotationGeneration = "connect.seam.co/generation"
+
 	// LabelManagedBy on a Secret, with the value ManagedBy, is how the operator finds its own Secrets.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
 	// ManagedBy is the value of LabelManagedBy on every Secret that the operator wrote.

@@ -117,7 +117,7 @@ func (r *Reconciler) sync(ctx context.Context, seen *observation, result *outcom
 // obstacle finds what makes asking Seam pointless: a template that can't be rendered, a Secret that can't be written.
 func (r *Reconciler) obstacle(ctx context.Context, seen *observation, result *outcome) *problem {
 	if err := secret.CheckTemplates(seen.session.Spec.Secret.Template); err != nil {
-		return &problem{kind: blocked, reason: v1alpha1.ReasonTemplateInvalid, message: err.Error(), cause: err}
+		return &problem{kind: blocked, reason: v1alpha1.ReasonTemplateInvalid, message: err.Error()}
 	}
 	blocking := seen.secret
 	if blocking == nil && syncedReason(&seen.session.Status) == v1alpha1.ReasonSecretConflict {
@@ -241,7 +241,7 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, result *outco
 	}
 	desired, err := secret.Render(seen.session, result.answer)
 	if err != nil {
-		return &problem{kind: blocked, reason: v1alpha1.ReasonTemplateInvalid, message: err.Error(), cause: err}
+		return &problem{kind: blocked, reason: v1alpha1.ReasonTemplateInvalid, message: err.Error()}
 	}
 	if !r.stillWanted(ctx, seen.session) {
 		result.again(seen, r.now())

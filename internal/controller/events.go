@@ -23,13 +23,15 @@ const (
 // transition is one thing that changed, worth an event and a line in the log.
 type transition struct {
 	kind, reason, note string
+	// requestID is Seam's, where Seam's answer is what is newly wrong.
+	requestID string
 }
 
 // transitions says what changed between two statuses.
 func transitions(session *v1alpha1.SeamClientSession, before, after *v1alpha1.SeamClientSessionStatus, result outcome) []transition {
 	var all []transition
 	normal := func(reason, format string, args ...any) {
-		all = append(all, transition{corev1.EventTypeNormal, reason, fmt.Sprintf(format, args...)})
+		all = append(all, transition{kind: corev1.EventTypeNormal, reason: reason, note: fmt.Sprintf(format, args...)})
 	}
 	name := session.SecretName()
 	switch {
@@ -50,22 +52,25 @@ func transitions(session *v1alpha1.SeamClientSession, before, after *v1alpha1.Se
 // warnings says what is newly wrong.
 func warnings(before, after *v1alpha1.SeamClientSessionStatus, result outcome) []transition {
 	var all []transition
-	warn := func(reason, note string) { all = append(all, transition{corev1.EventTypeWarning, reason, note}) }
+	warn := func(reason, note, requestID string) {
+		all = append(all, transition{corev1.EventTypeWarning, reason, note, requestID})
+	}
 	ready := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
 	if ready != nil && ready.Reason == v1alpha1.ReasonSessionExpired && !reasonWas(before, v1alpha1.ConditionReady, ready.Reason) {
-		warn(ready.Reason, ready.Message)
+		warn(ready.Reason, ready.Message, "")
 	}
 	if soon := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionExpiring); soon != nil &&
 		!reasonWas(before, v1alpha1.ConditionExpiring, soon.Reason) {
-		warn(eventExpiring, soon.Message)
+		warn(eventExpiring, soon.Message, "")
 	}
 	if synced := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionSynced); synced != nil &&
 		synced.Status == metav1.ConditionFalse && !reasonWas(before, v1alpha1.ConditionSynced, synced.Reason) {
-		note := synced.Message
+		note, requestID := synced.Message, ""
 		if result.problem != nil && result.problem.requestID != "" {
-			note += " (Seam request " + result.problem.requestID + ")"
+			requestID = result.problem.requestID
+			note += " (Seam request " + requestID + ")"
 		}
-		warn(synced.Reason, note)
+		warn(synced.Reason, note, requestID)
 	}
 	return all
 }

@@ -34,7 +34,7 @@ type problem struct {
 	cures []string
 	// requestID is Seam's, for events and logs.
 	requestID string
-	// cause goes into the log.
+	// cause is the API server's refusal to give a Secret, for the log; nil otherwise. It holds nothing of the Secret.
 	cause error
 }
 
@@ -43,7 +43,7 @@ func (p *problem) Error() string { return p.message }
 // seamProblem turns Seam's refusal, or what happened on the way, into a problem. proven says that the credential is the
 // one that last succeeded.
 func seamProblem(session *v1alpha1.SeamClientSession, err *seam.Error, proven bool) *problem {
-	p := &problem{message: err.Error(), requestID: err.RequestID, cause: err}
+	p := &problem{message: err.Error(), requestID: err.RequestID}
 	from := fmt.Sprintf("the credential in Secret %q", session.Spec.CredentialSecretRef.Name)
 	switch err.Kind {
 	case seam.Unauthorized:

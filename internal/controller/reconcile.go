@@ -7,10 +7,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
 	"github.com/seam-session-operator/seam-session-operator/internal/secret"
@@ -22,7 +23,7 @@ type Reconciler struct {
 	client client.Client
 	// live reads from the API server what the cache does not hold because it is not ours.
 	live   client.Reader
-	events events.EventRecorder
+	events recorder.EventRecorder
 	clock  clock.Clock
 
 	queue       queue
@@ -55,6 +56,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil || seen == nil {
 		return ctrl.Result{}, err
 	}
+	ctx = logf.IntoContext(ctx, logf.FromContext(ctx).WithValues("generation", seen.session.Generation))
 	result := r.act(ctx, seen, decide(seen, r.now()))
 	return r.report(ctx, seen, result)
 }

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,12 +44,32 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, result outco
 	}
 	if result.problem != nil {
 		r.watchCures(seen.session, result)
-		logf.FromContext(ctx).V(1).Info("not brought up to date", "reason", result.problem.reason,
-			"generation", seen.session.Generation, "seamRequestID", result.problem.requestID, "asked", result.asked)
 	}
 	reported := seen.session.DeepCopy()
 	reported.Status = status
-	return ctrl.Result{RequeueAfter: sleep(reported, result, r.clock.Now())}, nil
+	pause := sleep(reported, result, r.clock.Now())
+	logAttempt(ctx, result, pause)
+	return ctrl.Result{RequeueAfter: pause}, nil
+}
+
+// logAttempt tells of each attempt to bring a session up to date, for who looks closely; and closer still, of each look that
+// found nothing to do.
+func logAttempt(ctx context.Context, result outcome, pause time.Duration) {
+	log := logf.FromContext(ctx).WithValues("lookAgainIn", pause.Round(time.Millisecond).String())
+	switch {
+	case result.queued:
+		log.V(2).Info("waiting for a free call")
+	case result.problem != nil:
+		log = log.WithValues("reason", result.problem.reason, "asked", result.asked, "seamRequestID", result.problem.requestID)
+		if result.problem.cause != nil {
+			log = log.WithValues("cause", result.problem.cause.Error())
+		}
+		log.V(1).Info("not brought up to date")
+	case result.asked:
+		log.V(1).Info("brought up to date", "wrote", result.wrote, "removed", result.removed)
+	default:
+		log.V(2).Info("nothing is due")
+	}
 }
 
 // patchStatus writes the status with the version that was read, and says whether the API server took it. What it did not
@@ -72,7 +93,7 @@ func (r *Reconciler) patchStatus(ctx context.Context, seen *observation, status 
 	if apierrors.IsConflict(err) {
 		return false, nil
 	}
-	return false, fmt.Errorf("writing the status of SeamClientSession: %w", err)
+	return false, fmt.Errorf("writing the status of generation %d: %w", seen.session.Generation, err)
 }
 
 // patchEdited writes the status of a session whose spec or metadata somebody has edited since it was seen, so that what
@@ -109,13 +130,18 @@ func (r *Reconciler) watchCures(session *v1alpha1.SeamClientSession, result outc
 
 // announce tells what changed, once, as events and in the log.
 func (r *Reconciler) announce(ctx context.Context, seen *observation, status *v1alpha1.SeamClientSessionStatus, result outcome) {
+	generation := map[string]string{v1alpha1.AnnotationGeneration: strconv.FormatInt(seen.session.Generation, 10)}
 	for _, t := range transitions(seen.session, seen.saved, status, result) {
 		note := t.note
 		if len(note) > maxNote {
 			note = strings.ToValidUTF8(note[:maxNote], "")
 		}
-		r.events.Eventf(seen.session, nil, t.kind, t.reason, eventAction, "%s", note)
-		logf.FromContext(ctx).Info(note, "reason", t.reason, "generation", seen.session.Generation)
+		r.events.AnnotatedEventf(seen.session, nil, generation, t.kind, t.reason, eventAction, "%s", note)
+		log := logf.FromContext(ctx).WithValues("reason", t.reason)
+		if t.requestID != "" {
+			log = log.WithValues("seamRequestID", t.requestID)
+		}
+		log.Info(note)
 	}
 }
 

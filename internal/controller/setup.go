@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -20,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -101,8 +101,8 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, options Options) er
 
 // New makes a Reconciler. Its client reads sessions and the operator's own Secrets, as CacheOptions has them; live reads
 // from the API server; watcher watches single Secrets.
-func New(cached client.Client, live client.Reader, watcher client.WithWatch, recorder events.EventRecorder, options Options) *Reconciler {
-	r := &Reconciler{client: cached, live: live, events: recorder, clock: options.Clock}
+func New(cached client.Client, live client.Reader, watcher client.WithWatch, events recorder.EventRecorder, options Options) *Reconciler {
+	r := &Reconciler{client: cached, live: live, events: events, clock: options.Clock}
 	r.credentials.live, r.credentials.seam, r.credentials.clock = live, options.Seam, options.Clock
 	r.watches.client, r.watches.clock = watcher, options.Clock
 	r.watches.wanted = func(ctx context.Context, key types.NamespacedName) bool { return len(r.referring(ctx, key)) > 0 }

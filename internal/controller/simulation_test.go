@@ -380,7 +380,12 @@ func (l *simLines) take() []string {
 // simEvents is an event recorder.
 type simEvents struct{ simLines }
 
-// Eventf implements events.EventRecorder.
-func (e *simEvents) Eventf(_, _ runtime.Object, kind, reason, _, note string, args ...any) {
+// Eventf implements recorder.EventRecorder.
+func (e *simEvents) Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any) {
+	e.AnnotatedEventf(regarding, related, nil, kind, reason, action, note, args...)
+}
+
+// AnnotatedEventf implements recorder.EventRecorder.
+func (e *simEvents) AnnotatedEventf(_, _ runtime.Object, _ map[string]string, kind, reason, _, note string, args ...any) {
 	e.add(kind + " " + reason + ": " + fmt.Sprintf(note, args...))
 }

@@ -350,7 +350,11 @@ type recordedEvents struct {
 	list []string
 }
 
-func (e *recordedEvents) Eventf(_, _ runtime.Object, kind, reason, _, note string, args ...any) {
+func (e *recordedEvents) Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any) {
+	e.AnnotatedEventf(regarding, related, nil, kind, reason, action, note, args...)
+}
+
+func (e *recordedEvents) AnnotatedEventf(_, _ runtime.Object, _ map[string]string, kind, reason, _, note string, args ...any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.list = append(e.list, kind+" "+reason+": "+fmt.Sprintf(note, args...))

@@ -114,7 +114,7 @@ func (r *Reconciler) deleteSecret(ctx context.Context, current *corev1.Secret) e
 // writeProblem is the problem of a request that the API server refused. Its own text is left out of the message: it may
 // repeat a value.
 func writeProblem(session *v1alpha1.SeamClientSession, err error) *problem {
-	p := &problem{kind: transient, reason: v1alpha1.ReasonSecretWriteFailed, cause: errors.New("refused by the API server")}
+	p := &problem{kind: transient, reason: v1alpha1.ReasonSecretWriteFailed}
 	reason := apierrors.ReasonForError(err)
 	switch {
 	case apierrors.IsInvalid(err):
