@@ -29,19 +29,32 @@ func TestSessionsShowsWhatTheStatusSays(t *testing.T) {
 			Status: v1alpha1.SeamClientSessionStatus{
 				ExpiresAt:     &at,
 				NextFetchTime: &at,
-				Conditions:    []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue}},
+				Conditions: []metav1.Condition{
+					{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue},
+					{Type: v1alpha1.ConditionSynced, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRateLimited},
+				},
 			},
 		},
-		&v1alpha1.SeamClientSession{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "new"}},
+		&v1alpha1.SeamClientSession{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "new", CreationTimestamp: at}},
+		&v1alpha1.SeamClientSession{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "newer", CreationTimestamp: at}},
 	).Build()
 	elected := make(chan struct{})
-	sessions := NewSessions(cache, elected)
+	sessions := NewSessions(cache, elected, testclock.NewFakePassiveClock(at.Add(90*time.Second)))
 
-	if count := testutil.CollectAndCount(sessions); count != 0 {
-		t.Errorf("a standby shows %d series, want none", count)
+	late := `
+# HELP seam_fetch_overdue_seconds By how many seconds the fetch that is most overdue, of all sessions, is late; 0 if none is. It grows while the operator is stuck.
+# TYPE seam_fetch_overdue_seconds gauge
+seam_fetch_overdue_seconds 90
+`
+	if err := testutil.CollectAndCompare(sessions, strings.NewReader(late)); err != nil {
+		t.Errorf("of a standby: %v", err)
 	}
 	close(elected)
-	want := `
+	want := late + `
+# HELP seam_client_sessions How many SeamClientSessions there are, by namespace and by the reason of their condition Synced.
+# TYPE seam_client_sessions gauge
+seam_client_sessions{namespace="shop",reason="Pending"} 2
+seam_client_sessions{namespace="shop",reason="RateLimited"} 1
 # HELP seam_client_session_expiration_timestamp_seconds When the session ends, in seconds since the epoch. Absent if it does not end.
 # TYPE seam_client_session_expiration_timestamp_seconds gauge
 seam_client_session_expiration_timestamp_seconds{name="jane",namespace="shop"} 1.8e+09
@@ -52,9 +65,45 @@ seam_client_session_next_fetch_timestamp_seconds{name="jane",namespace="shop"} 1
 # TYPE seam_client_session_ready gauge
 seam_client_session_ready{name="jane",namespace="shop"} 1
 seam_client_session_ready{name="new",namespace="shop"} 0
+seam_client_session_ready{name="newer",namespace="shop"} 0
 `
 	if err := testutil.CollectAndCompare(sessions, strings.NewReader(want)); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestOverdueIsTheLatestFetchThatIsStillToCome(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	ago := func(d time.Duration) metav1.Time { return metav1.NewTime(now.Add(-d)) }
+	looked := []metav1.Condition{{Type: v1alpha1.ConditionSynced}}
+	session := func(created, next metav1.Time, conditions []metav1.Condition) v1alpha1.SeamClientSession {
+		s := v1alpha1.SeamClientSession{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: created}}
+		s.Status.Conditions = conditions
+		if !next.IsZero() {
+			s.Status.NextFetchTime = &next
+		}
+		return s
+	}
+	suspended := session(ago(time.Hour), metav1.Time{}, nil)
+	suspended.Spec.Suspend = true
+	going := session(ago(time.Hour), ago(time.Hour), looked)
+	gone := ago(0)
+	going.DeletionTimestamp = &gone
+	for name, test := range map[string]struct {
+		sessions []v1alpha1.SeamClientSession
+		want     time.Duration
+	}{
+		"no session":                    {nil, 0},
+		"due later":                     {[]v1alpha1.SeamClientSession{session(ago(time.Hour), ago(-time.Minute), looked)}, 0},
+		"waits for a change":            {[]v1alpha1.SeamClientSession{session(ago(time.Hour), metav1.Time{}, looked)}, 0},
+		"suspended before its first":    {[]v1alpha1.SeamClientSession{suspended}, 0},
+		"going":                         {[]v1alpha1.SeamClientSession{going}, 0},
+		"never looked at":               {[]v1alpha1.SeamClientSession{session(ago(time.Hour), metav1.Time{}, nil)}, time.Hour},
+		"two are late: the later tells": {[]v1alpha1.SeamClientSession{session(ago(time.Hour), ago(time.Second), looked), session(ago(time.Hour), ago(time.Minute), looked)}, time.Minute},
+	} {
+		if got := mostOverdue(test.sessions, now); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -25,6 +26,10 @@ var (
 		"When the session ends, in seconds since the epoch. Absent if it does not end.", sessionLabels, nil)
 	nextFetch = prometheus.NewDesc("seam_client_session_next_fetch_timestamp_seconds",
 		"When Seam is asked about the session again, in seconds since the epoch. Absent while that waits for a change.", sessionLabels, nil)
+	byReason = prometheus.NewDesc("seam_client_sessions",
+		"How many SeamClientSessions there are, by namespace and by the reason of their condition Synced.", []string{"namespace", "reason"}, nil)
+	overdue = prometheus.NewDesc("seam_fetch_overdue_seconds",
+		"By how many seconds the fetch that is most overdue, of all sessions, is late; 0 if none is. It grows while the operator is stuck.", nil, nil)
 )
 
 // Sessions collects the metrics of all sessions when it is scraped, from the cache: so no series outlives its object.
@@ -32,27 +37,24 @@ type Sessions struct {
 	reader client.Reader
 	// elected is closed once this process is the leader: a standby shows no sessions, or each would be counted twice.
 	elected <-chan struct{}
+	clock   clock.PassiveClock
 }
 
 // NewSessions returns a collector that lists sessions from a cache.
-func NewSessions(cache client.Reader, elected <-chan struct{}) *Sessions {
-	return &Sessions{reader: cache, elected: elected}
+func NewSessions(cache client.Reader, elected <-chan struct{}, c clock.PassiveClock) *Sessions {
+	return &Sessions{reader: cache, elected: elected, clock: c}
 }
 
 // Describe implements prometheus.Collector.
 func (s *Sessions) Describe(descriptions chan<- *prometheus.Desc) {
-	descriptions <- ready
-	descriptions <- expiration
-	descriptions <- nextFetch
+	for _, description := range []*prometheus.Desc{ready, expiration, nextFetch, byReason, overdue} {
+		descriptions <- description
+	}
 }
 
-// Collect implements prometheus.Collector.
+// Collect implements prometheus.Collector. How late fetches are is told by a standby as well, since it can see that there is
+// no leader.
 func (s *Sessions) Collect(metrics chan<- prometheus.Metric) {
-	select {
-	case <-s.elected:
-	default:
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	var sessions v1alpha1.SeamClientSessionList
@@ -60,8 +62,19 @@ func (s *Sessions) Collect(metrics chan<- prometheus.Metric) {
 		logf.Log.WithName("metrics").Error(err, "listing sessions for a scrape")
 		return
 	}
+	metrics <- prometheus.MustNewConstMetric(overdue, prometheus.GaugeValue, mostOverdue(sessions.Items, s.clock.Now()).Seconds())
+	select {
+	case <-s.elected:
+	default:
+		return
+	}
+	counts := map[[2]string]int{}
 	for i := range sessions.Items {
 		collect(metrics, &sessions.Items[i])
+		counts[[2]string{sessions.Items[i].Namespace, reason(&sessions.Items[i])}]++
+	}
+	for labels, count := range counts {
+		metrics <- prometheus.MustNewConstMetric(byReason, prometheus.GaugeValue, float64(count), labels[0], labels[1])
 	}
 }
 
@@ -81,4 +94,28 @@ func collect(metrics chan<- prometheus.Metric, session *v1alpha1.SeamClientSessi
 	gauge(ready, isReady)
 	instant(expiration, session.Status.ExpiresAt)
 	instant(nextFetch, session.Status.NextFetchTime)
+}
+
+// reason is that of the condition Synced, and Pending before there is one.
+func reason(session *v1alpha1.SeamClientSession) string {
+	if synced := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionSynced); synced != nil {
+		return synced.Reason
+	}
+	return v1alpha1.ReasonPending
+}
+
+// mostOverdue is how late the latest fetch is. A session that was never looked at is due since it was made.
+func mostOverdue(sessions []v1alpha1.SeamClientSession, now time.Time) time.Duration {
+	var most time.Duration
+	for i := range sessions {
+		session := &sessions[i]
+		due := session.Status.NextFetchTime
+		if len(session.Status.Conditions) == 0 {
+			due = &session.CreationTimestamp
+		}
+		if due != nil && session.DeletionTimestamp.IsZero() && !session.Spec.Suspend {
+			most = max(most, now.Sub(due.Time))
+		}
+	}
+	return most
 }
