@@ -32,7 +32,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
 
@@ -294,7 +293,7 @@ func metricsOptions(o *options) metricsserver.Options {
 		BindAddress:    o.metricsAddress,
 		SecureServing:  true,
 		CertDir:        o.metricsCerts,
-		FilterProvider: filters.WithAuthenticationAndAuthorization,
+		FilterProvider: metrics.Guarded,
 		TLSOpts:        []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
 	}
 }
