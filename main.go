@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -86,6 +87,7 @@ type options struct {
 	metricsSecure  bool
 	metricsCerts   string
 	probeAddress   string
+	pprofAddress   string
 	check          bool
 	showVersion    bool
 	zap            zap.Options
@@ -113,10 +115,12 @@ func parse(args []string, out io.Writer) (*options, error) {
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", false, "Serve metrics over HTTPS, to clients that the API server authenticates and authorizes.")
 	flags.StringVar(&o.metricsCerts, "metrics-cert-dir", "", "Folder of tls.crt and tls.key for --metrics-secure. Empty is a self-signed certificate.")
 	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Where /healthz and /readyz are served. 0 turns them off.")
+	flags.StringVar(&o.pprofAddress, "pprof-bind-address", "0", "Where profiles are served, below /debug/pprof/: to this host alone, unless the address names another. 0 turns them off.")
 	flags.BoolVar(&o.check, "check", false, "Find out whether a replica leads, by the flags of the leader election, and whether this service account may do what the operator does in --watch-namespaces; then exit.")
 	flags.BoolVar(&o.showVersion, "version", false, "Print the version and exit.")
 	o.zap.BindFlags(flags)
-	if err := flags.Parse(args); err != nil {
+	err := flags.Parse(args)
+	if err != nil {
 		return nil, err
 	}
 	if flags.NArg() > 0 {
@@ -125,10 +129,28 @@ func parse(args []string, out io.Writer) (*options, error) {
 	if o.workers < 1 {
 		return nil, fmt.Errorf("--max-concurrent-reconciles=%d: must be at least 1", o.workers)
 	}
+	if o.pprofAddress, err = loopbackUnlessNamed(o.pprofAddress); err != nil {
+		return nil, fmt.Errorf("--pprof-bind-address: %w", err)
+	}
 	if o.check && o.leaderNS == "" {
 		return nil, errors.New("--check needs --leader-election-namespace")
 	}
 	return o, nil
+}
+
+// loopbackUnlessNamed is an address to listen on that, without a host, is of the loopback interface; 0 stays.
+func loopbackUnlessNamed(address string) (string, error) {
+	if address == "" || address == "0" {
+		return "0", nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", fmt.Errorf("%q: must be host:port or :port", address)
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port), nil
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -215,6 +237,7 @@ func newManager(o *options) (ctrl.Manager, error) {
 		Cache:                         controller.CacheOptions(splitNamespaces(o.namespaces)),
 		Metrics:                       metricsOptions(o),
 		HealthProbeBindAddress:        o.probeAddress,
+		PprofBindAddress:              o.pprofAddress,
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              o.leaderID,
 		LeaderElectionNamespace:       o.leaderNS,
