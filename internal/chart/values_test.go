@@ -68,6 +68,7 @@ var values = []value{
 
 	{`podLabels: {mesh: "off"}`, deployment, ".spec.template.metadata.labels.mesh", "off"},
 	{`podAnnotations: {mesh: "off"}`, deployment, ".spec.template.metadata.annotations.mesh", "off"},
+	{`extraArgs: ["--pprof-bind-address=:6060"]`, deployment, args, "--pprof-bind-address=:6060"},
 	{`extraEnv: [{name: HTTPS_PROXY, value: "http://proxy:3128"}]`, deployment, container + ".env[0].value", "http://proxy:3128"},
 	{`resources: {requests: {cpu: 1}, limits: {memory: 1Gi}}`, deployment, container + ".resources", `{"limits":{"memory":"1Gi"},"requests":{"cpu":1,"memory":"64Mi"}}`},
 	{`podSecurityContext: {runAsNonRoot: true, seccompProfile: {type: Localhost}}`, deployment, pod + ".securityContext.seccompProfile.type", "Localhost"},
@@ -100,7 +101,9 @@ var values = []value{
 	{`metrics: {prometheusRule: {create: true, alertLabels: {team: access}}}`, "PrometheusRule/seam-session-operator", ".spec.groups[0].rules[0].labels", `{"severity":"critical","team":"access"}`},
 	{`metrics: {prometheusRule: {create: true, expiresWithinSeconds: 7}}`, "PrometheusRule/seam-session-operator", ".spec.groups[0].rules[1].expr", "time() < 7\n"},
 	{`metrics: {prometheusRule: {create: true, notReadyFor: 7m}}`, "PrometheusRule/seam-session-operator", ".spec.groups[0].rules[2].for", "7m"},
-	{`metrics: {prometheusRule: {create: true, disabledAlerts: [SeamSessionExpired, SeamSessionExpiring, SeamFetchesFailing]}}`, "PrometheusRule/seam-session-operator", ".spec.groups[0].rules[*].alert", "SeamSessionNotReady SeamCredentialsPaused SeamOperatorAbsent"},
+	{`metrics: {prometheusRule: {create: true, disabledAlerts: [SeamSessionExpired, SeamSessionExpiring, SeamFetchesFailing, SeamCredentialRefused, SeamFetchOverdue]}}`, "PrometheusRule/seam-session-operator", ".spec.groups[0].rules[*].alert", "SeamSessionNotReady SeamRateLimited SeamOperatorDown SeamNoLeader"},
+	{`metrics: {prometheusRule: {create: true, runbookURL: "https://example.com/runbook"}}`, "PrometheusRule/seam-session-operator", ".spec.groups[0].rules[0].annotations.runbook_url", "https://example.com/runbook#seamsessionexpired"},
+	{`metrics: {prometheusRule: {create: true, runbookURL: ""}}`, "PrometheusRule/seam-session-operator", ".spec.groups[0].rules[0].annotations.runbook_url", ""},
 	{`metrics: {prometheusRule: {create: true, extraRules: [{alert: Mine, expr: vector(1)}]}}`, "PrometheusRule/seam-session-operator", ".spec.groups[0].rules[-1:].alert", "Mine"},
 	{`metrics: {dashboard: {create: true, labels: {a: b}, annotations: {folder: Seam}}}`, "ConfigMap/seam-session-operator-dashboard", ".metadata['labels','annotations']['grafana_dashboard','a','folder']", "1 b Seam"},
 
@@ -200,6 +203,7 @@ var _ = DescribeTable("The chart rejects", func(ctx SpecContext, r rejected) {
 	Entry("a time to end that is too short", rejected{`terminationGracePeriodSeconds: 5`, "at '/terminationGracePeriodSeconds': minimum: got 5, want 25"}),
 	Entry("the port of the probes for metrics", rejected{`metrics: {port: 8081}`, "at '/metrics/port'"}),
 	Entry("a ServiceMonitor without Service", rejected{`metrics: {service: {create: false}, serviceMonitor: {create: true}}`, "metrics.serviceMonitor.create needs metrics.enabled and metrics.service.create"}),
+	Entry("an argument that is no flag", rejected{`extraArgs: [6060]`, "at '/extraArgs/0'"}),
 	Entry("an alert that there is not", rejected{`metrics: {prometheusRule: {disabledAlerts: [Seam]}}`, "at '/metrics/prometheusRule/disabledAlerts/0'"}),
 	Entry("a label that is no string", rejected{`podLabels: {a: 1}`, "at '/podLabels/a': got number, want string"}),
 )
