@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/template"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -105,25 +104,20 @@ func renderData(templates map[string]v1alpha1.Template, fields map[string]any) (
 	return data, nil
 }
 
-// renderValue compiles and executes one template.
+// renderValue compiles and renders one template. Its error shows none of the values.
 func renderValue(key, source string, fields map[string]any) ([]byte, error) {
-	compiled, err := compile(key, source)
+	tree, err := compile(key, source)
 	if err != nil {
 		return nil, err
 	}
-	return execute(key, compiled, fields)
-}
-
-// execute shows nothing of an error of text/template, because there are values in it.
-func execute(key string, compiled *template.Template, fields map[string]any) ([]byte, error) {
-	var out bounded
-	switch err := compiled.Execute(&out, fields); {
+	e := evaluation{fields: fields}
+	switch err := e.node(tree.Root, nil); {
 	case errors.Is(err, errTooLarge):
 		return nil, &TemplateError{key, tooLarge}
 	case err != nil:
 		return nil, &TemplateError{key, "can't be rendered: " + allowedSyntax}
 	}
-	return out.Bytes(), nil
+	return e.out.Bytes(), nil
 }
 
 var (
@@ -179,10 +173,6 @@ func timeField(t *time.Time) any {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// functions are those that templates may use beside text/template's and, or and not. eq is not text/template's, which
-// fails where types differ, as those of a device_count that is there and one that is absent do.
-var functions = template.FuncMap{"toJson": toJSON, "b64enc": b64enc, "eq": eq}
-
 // toJSON renders a value as JSON, with <, > and & as they are.
 func toJSON(value any) (string, error) {
 	if _, ok := value.(absent); ok {
@@ -209,13 +199,14 @@ func b64enc(value any) (string, error) {
 	return base64.StdEncoding.EncodeToString([]byte(s)), nil
 }
 
-// eq says whether the first value renders as any of the others.
-func eq(first, second any, others ...any) bool {
+// eq says whether the first value renders as any of the others. It is not text/template's, which fails where types differ,
+// as those of a device_count that is there and one that is absent do.
+func eq(first any, others ...any) bool {
 	s := text(first)
-	return s == text(second) || slices.ContainsFunc(others, func(other any) bool { return s == text(other) })
+	return slices.ContainsFunc(others, func(other any) bool { return s == text(other) })
 }
 
-// text is a value as text/template renders it.
+// text is a value as it renders.
 func text(value any) string {
 	switch value := value.(type) {
 	case string:
