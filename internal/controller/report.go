@@ -55,20 +55,19 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, result outco
 // logAttempt tells of each attempt to bring a session up to date, for who looks closely; and closer still, of each look that
 // found nothing to do.
 func logAttempt(ctx context.Context, result outcome, pause time.Duration) {
-	log := logf.FromContext(ctx).WithValues("lookAgainIn", pause.Round(time.Millisecond).String())
-	switch {
+	log := logf.FromContext(ctx)
+	switch problem := result.problem; {
 	case result.queued:
 		log.V(2).Info("waiting for a free call")
-	case result.problem != nil:
-		log = log.WithValues("reason", result.problem.reason, "asked", result.asked, "seamRequestID", result.problem.requestID)
-		if result.problem.cause != nil {
-			log = log.WithValues("cause", result.problem.cause.Error())
-		}
-		log.V(1).Info("not brought up to date")
+	case problem != nil && problem.cause != nil:
+		log.V(1).Info("not brought up to date", "reason", problem.reason, "cause", problem.cause.Error(), "lookAgainIn", pause)
+	case problem != nil:
+		log.V(1).Info("not brought up to date", "reason", problem.reason, "asked", result.asked,
+			"seamRequestID", problem.requestID, "lookAgainIn", pause)
 	case result.asked:
-		log.V(1).Info("brought up to date", "wrote", result.wrote, "removed", result.removed)
+		log.V(1).Info("brought up to date", "wrote", result.wrote, "removed", result.removed, "lookAgainIn", pause)
 	default:
-		log.V(2).Info("nothing is due")
+		log.V(2).Info("nothing is due", "lookAgainIn", pause)
 	}
 }
 
