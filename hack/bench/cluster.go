@@ -76,10 +76,7 @@ func newCluster(ctx context.Context) (*cluster, error) {
 	c.seam.Start()
 	err = errors.Join(
 		os.WriteFile(c.kubeconfig(), c.env.KubeConfig, 0o600),
-		c.api.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "seam"},
-			StringData: map[string]string{v1alpha1.DefaultCredentialKey: seamtest.APIKey1},
-		}))
+		c.createCredential(ctx, "seam", seamtest.APIKey1))
 	if err != nil {
 		return nil, errors.Join(err, c.close())
 	}
@@ -93,6 +90,13 @@ func (c *cluster) close() error {
 		c.seam.Close()
 	}
 	return errors.Join(c.env.Stop(), os.RemoveAll(c.dir))
+}
+
+func (c *cluster) createCredential(ctx context.Context, name, value string) error {
+	return c.api.Create(ctx, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		StringData: map[string]string{v1alpha1.DefaultCredentialKey: value},
+	})
 }
 
 // createSessions makes sessions at Seam and objects for them.

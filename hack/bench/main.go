@@ -1,13 +1,14 @@
 // Command bench measures the operator from outside, as a process, against a real API server and a Seam that takes 30 ms to
-// answer, and prints each figure beside the floor measured in the same run: what a bare client reaches that does nothing
-// but the writes. make bench builds what it needs and runs it from the top of the repository.
+// answer, and prints each figure beside its target; the speed of a first sync beside the floor measured in the same run, which
+// is what a bare client reaches that does nothing but the writes. make bench builds what it needs and runs it from the top of
+// the repository.
 //
-// Seconds are noisy, ratios within one run and counts are not.
+// Seconds are noisy; ratios within one run and counts are not. It fails if a count misses its target.
 package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -21,47 +22,68 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
+// bench is what was asked for, and what was measured.
+type bench struct {
+	report
+	operator string
+	profiles string
+	others   int
+	steady   time.Duration
+}
+
 func main() {
-	sizes := flag.String("sessions", "1000,5000", "numbers of sessions to measure with")
-	others := flag.Int("others", 20_000, "number of Secrets that are not the operator's")
-	steady := flag.Duration("steady", time.Minute, "how long to watch sessions that are refreshed every 30s")
-	operator := flag.String("operator", ".cache/bin/seam-session-operator", "the operator's binary")
+	b := &bench{}
+	sizes := flag.String("sessions", "1000,5000", "numbers of sessions for first sync, restart and drift")
+	measures := flag.String("measures", "sizes,steady,one,neighbours,others", "what to measure, of these and idle, spread, outage: which take half an hour")
 	out := flag.String("json", ".cache/bench.json", "where the figures go as JSON")
+	flag.StringVar(&b.operator, "operator", ".cache/bin/seam-session-operator", "the operator's binary")
+	flag.StringVar(&b.profiles, "profiles", "", "folder for profiles of the first sync; empty is none")
+	flag.IntVar(&b.others, "others", 20_000, "number of Secrets that are not the operator's")
+	flag.DurationVar(&b.steady, "steady", time.Minute, "how long to watch sessions that are refreshed every 30s")
 	flag.Parse()
 
 	ctrl.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *sizes, *others, *steady, *operator, *out); err != nil {
+	err := b.run(ctx, strings.Split(*measures, ","), strings.Split(*sizes, ","))
+	if err = errors.Join(err, b.finish(os.Stdout, *out)); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, sizes string, others int, steady time.Duration, operator, out string) (err error) {
-	results := &report{}
-	for _, size := range strings.Split(sizes, ",") {
+func (b *bench) run(ctx context.Context, measures, sizes []string) error {
+	all := map[string]func(context.Context) error{
+		"sizes":      func(ctx context.Context) error { return b.measureSizes(ctx, sizes) },
+		"steady":     b.measureSteady,
+		"one":        b.measureOne,
+		"neighbours": b.measureNeighbours,
+		"others":     b.measureOthers,
+		"idle":       b.measureIdle,
+		"spread":     b.measureSpread,
+		"outage":     b.measureOutage,
+	}
+	for _, name := range measures {
+		measure, ok := all[name]
+		if !ok {
+			return fmt.Errorf("-measures: there is no %q", name)
+		}
+		if err := measure(ctx); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (b *bench) measureSizes(ctx context.Context, sizes []string) error {
+	for _, size := range sizes {
 		n, err := strconv.Atoi(size)
 		if err != nil {
 			return fmt.Errorf("-sessions: %w", err)
 		}
-		if err := measureSize(ctx, results, n, operator); err != nil {
-			return fmt.Errorf("with %d sessions: %w", n, err)
+		if err := b.measureSize(ctx, n); err != nil {
+			return fmt.Errorf("%d sessions: %w", n, err)
 		}
 	}
-	if err := measureSteady(ctx, results, steady, operator); err != nil {
-		return fmt.Errorf("steady: %w", err)
-	}
-	if err := measureOne(ctx, results, operator); err != nil {
-		return fmt.Errorf("one session: %w", err)
-	}
-	if err := measureOthers(ctx, results, others, operator); err != nil {
-		return fmt.Errorf("others' Secrets: %w", err)
-	}
-	encoded, err := json.MarshalIndent(results.Figures, "", "  ")
-	if err != nil {
-		return err
-	}
-	results.print(os.Stdout)
-	return os.WriteFile(out, append(encoded, '\n'), 0o600)
+	return nil
 }

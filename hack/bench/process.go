@@ -21,14 +21,14 @@ type operator struct {
 	done chan struct{}
 }
 
-func (c *cluster) startOperator(binary string) (*operator, error) {
+func (c *cluster) startOperator(binary string, flags ...string) (*operator, error) {
 	log, err := os.OpenFile(c.dir+"/operator.log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command(binary, "--seam-endpoint="+c.seam.URL(), //nolint:noctx // ended by stop, not by a context
-		"--metrics-bind-address=0", "--health-probe-bind-address=0")
+	args := append([]string{"--seam-endpoint=" + c.seam.URL(), "--metrics-bind-address=0", "--health-probe-bind-address=0"}, flags...)
+	cmd := exec.Command(binary, args...) //nolint:noctx // ended by stop, not by a context
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig())
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {

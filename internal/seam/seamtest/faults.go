@@ -94,6 +94,15 @@ func RateLimited(wait time.Duration) Fault {
 	}}
 }
 
+// Slow answers as Seam would, but only after a while.
+func Slow(wait time.Duration) Fault {
+	return Fault{"slow", func(x *exchange) {
+		if x.server.wait(x.r, wait) {
+			x.answer()
+		}
+	}}
+}
+
 // RedirectTo is a 307, which would have a client that follows it send body and credential again.
 func RedirectTo(url string) Fault {
 	return Fault{"3xx to elsewhere", func(x *exchange) {

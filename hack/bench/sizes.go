@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+)
+
+// drifting is how many Secrets are deleted to see how soon they are back.
+const drifting = 100
+
+// peakMemory are the targets for the operator's peak memory, in MB, by the number of sessions.
+var peakMemory = map[int]float64{1000: 50, 10_000: 110}
+
+// measureSize measures the floor, and the operator from its first start with n sessions on.
+func (b *bench) measureSize(ctx context.Context, n int) error {
+	floor, err := measureFloor(ctx, n)
+	if err != nil {
+		return fmt.Errorf("floor: %w", err)
+	}
+	b.add(n, "floor: a bare client's sessions per second", float64(n)/floor.Seconds(), "1/s")
+	c, err := newCluster(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.close() }()
+	if err := c.createSessions(ctx, "s", n, nil); err != nil {
+		return err
+	}
+	if err := b.firstSync(ctx, c, n, floor); err != nil {
+		return fmt.Errorf("first sync: %w", err)
+	}
+	return b.restart(ctx, c, n)
+}
+
+// firstSync measures from the operator's first call to Seam until all sessions are Ready.
+func (b *bench) firstSync(ctx context.Context, c *cluster, n int, floor time.Duration) error {
+	before, err := c.requests(ctx)
+	if err != nil {
+		return err
+	}
+	var flags []string
+	if b.profiles != "" {
+		flags = []string{"--pprof-bind-address=" + pprofAddress}
+	}
+	o, err := c.startOperator(b.operator, flags...)
+	if err != nil {
+		return err
+	}
+	defer o.stop()
+	for tick := time.Tick(time.Millisecond); c.seam.CallCount() == 0; <-tick {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	profiled := b.profile(ctx, n)
+	if err := c.awaitReady(ctx, n); err != nil {
+		return err
+	}
+	took := time.Since(began)
+	if err := <-profiled; err != nil {
+		return err
+	}
+	if _, err := o.quiet(ctx); err != nil { // the last events
+		return err
+	}
+	b.add(n, "first sync: seconds", took.Seconds(), "s")
+	b.add(n, "first sync: sessions per second", float64(n)/took.Seconds(), "1/s")
+	b.add(n, "first sync: ratio to the floor", floor.Seconds()/took.Seconds(), "", atLeast(0.7))
+	b.add(n, "first sync: calls to Seam per session", float64(c.seam.CallCount())/float64(n), "", countAtMost(1))
+	if err := b.addRequests(ctx, c, n, "first sync", before, countAtMost(3.1)); err != nil {
+		return err
+	}
+	if err := b.addProcess(n, "first sync", o); err != nil {
+		return err
+	}
+	return b.drift(ctx, c, n)
+}
+
+// addRequests adds what the API server has served since before, per one of n.
+func (b *bench) addRequests(ctx context.Context, c *cluster, n int, phase string, before map[string]float64, targets ...target) error {
+	after, err := c.requests(ctx)
+	if err != nil {
+		return err
+	}
+	total := 0.0
+	for _, request := range slices.Sorted(maps.Keys(after)) {
+		if strings.HasPrefix(request, "WATCH") || after[request] == before[request] {
+			continue
+		}
+		count := after[request] - before[request]
+		total += count
+		b.add(n, phase+": "+request, count/float64(n), "")
+	}
+	b.add(n, phase+": API requests", total/float64(n), "", targets...)
+	return nil
+}
+
+// addProcess adds what the process has used since it started.
+func (b *bench) addProcess(n int, phase string, o *operator) error {
+	cpu, errCPU := o.cpu()
+	b.add(n, phase+": CPU per thousand sessions", cpu.Seconds()/float64(n)*1000, "s")
+	return errors.Join(errCPU, b.addMemory(n, phase, o))
+}
+
+func (b *bench) addMemory(n int, phase string, o *operator) error {
+	peak, err := o.memory("VmHWM")
+	if err != nil {
+		return err
+	}
+	var targets []target
+	if most, ok := peakMemory[n]; ok {
+		targets = []target{atMost(most)}
+	}
+	b.add(n, phase+": peak memory", peak, "MB", targets...)
+	return nil
+}
+
+// drift measures how soon Secrets that were deleted are back.
+func (b *bench) drift(ctx context.Context, c *cluster, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var now corev1.SecretList
+	if err := c.api.List(ctx, &now, client.InNamespace(namespace), client.Limit(1)); err != nil {
+		return err
+	}
+	watcher, err := c.api.Watch(ctx, &corev1.SecretList{}, client.InNamespace(namespace),
+		client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy},
+		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: now.ResourceVersion}})
+	if err != nil {
+		return err
+	}
+	defer watcher.Stop()
+	missing := map[string]bool{}
+	began := time.Now()
+	for i := range min(drifting, n) {
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("s-%d", i)}}
+		if err := c.api.Delete(ctx, secret); err != nil {
+			return err
+		}
+		missing[secret.Name] = true
+	}
+	deleted := len(missing)
+	for event := range watcher.ResultChan() {
+		if secret, ok := event.Object.(*corev1.Secret); ok && event.Type == watch.Added {
+			delete(missing, secret.Name)
+		}
+		if len(missing) == 0 {
+			b.add(n, fmt.Sprintf("drift: seconds from deleting %d Secrets until all are back", deleted), time.Since(began).Seconds(), "s")
+			return nil
+		}
+	}
+	return fmt.Errorf("drift: %d of %d Secrets that were deleted are not back", len(missing), deleted)
+}
+
+// restart measures a new start over sessions that are all up to date.
+func (b *bench) restart(ctx context.Context, c *cluster, n int) error {
+	before, err := c.requests(ctx)
+	if err != nil {
+		return err
+	}
+	calls := c.seam.CallCount()
+	began := time.Now()
+	o, err := c.startOperator(b.operator)
+	if err != nil {
+		return err
+	}
+	defer o.stop()
+	since, err := o.quiet(ctx)
+	if err != nil {
+		return err
+	}
+	b.add(n, "restart: seconds until quiet", since.Sub(began).Seconds(), "s")
+	b.add(n, "restart: calls to Seam", float64(c.seam.CallCount()-calls), "", countAtMost(0))
+	// A list and its pages, at most.
+	if err := b.addRequests(ctx, c, n, "restart", before, countAtMost(4/float64(n))); err != nil {
+		return err
+	}
+	return b.addProcess(n, "restart", o)
+}
