@@ -111,20 +111,35 @@ func (s *Server) answer(call Call, request getRequest) (*Session, *failure) {
 	if who.session != "" && request.ClientSessionID != nil && request.UserIdentifierKey != nil {
 		return nil, errOptions
 	}
-	i := slices.IndexFunc(s.sessions, func(session Session) bool {
-		if who.session != "" {
-			return session.ID == who.session
-		}
-		return session.WorkspaceID == who.workspace &&
-			(request.ClientSessionID != nil && session.ID == *request.ClientSessionID ||
-				request.UserIdentifierKey != nil && session.UserIdentifierKey != "" &&
-					session.UserIdentifierKey == *request.UserIdentifierKey)
-	})
+	i := s.asked(who, request)
 	if i < 0 {
 		return nil, errNotFound
 	}
 	session := s.sessions[i]
 	return &session, nil
+}
+
+// asked is the position of the oldest session that a caller may read and asks for; -1 if there is none. The lock is held.
+func (s *Server) asked(who caller, request getRequest) int {
+	if who.session != "" {
+		return s.position(who.session)
+	}
+	first := -1
+	if request.ClientSessionID != nil {
+		first = s.position(*request.ClientSessionID)
+	}
+	if first >= 0 && s.sessions[first].WorkspaceID != who.workspace {
+		first = -1
+	}
+	if key := request.UserIdentifierKey; key != nil && *key != "" {
+		i := slices.IndexFunc(s.sessions, func(session Session) bool {
+			return session.WorkspaceID == who.workspace && session.UserIdentifierKey == *key
+		})
+		if i >= 0 && (first < 0 || i < first) {
+			first = i
+		}
+	}
+	return first
 }
 
 // authenticate finds out who calls, telling credentials apart by their prefixes as Seam does. The lock is held.

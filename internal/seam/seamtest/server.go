@@ -30,6 +30,7 @@ type Server struct {
 	listening   *httptest.Server
 	credentials map[string][]string // the workspaces of each
 	sessions    []Session           // oldest first
+	positions   map[string]int      // in sessions, by ID
 	secrets     map[string]struct{}
 	faults      faults
 	latency     time.Duration
@@ -70,6 +71,7 @@ func New(c clock.PassiveClock) *Server {
 		clock:       c,
 		done:        make(chan struct{}),
 		credentials: map[string][]string{},
+		positions:   map[string]int{},
 		secrets:     map[string]struct{}{},
 		faults:      newFaults(),
 		with:        map[string]*usage{},

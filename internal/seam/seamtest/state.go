@@ -74,9 +74,16 @@ func (s *Server) Put(session Session) {
 func (s *Server) Delete(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := len(s.sessions)
-	s.sessions = slices.DeleteFunc(s.sessions, func(session Session) bool { return session.ID == id })
-	return len(s.sessions) < before
+	i := s.position(id)
+	if i < 0 {
+		return false
+	}
+	s.sessions = slices.Delete(s.sessions, i, i+1)
+	clear(s.positions)
+	for i := range s.sessions {
+		s.positions[s.sessions[i].ID] = i
+	}
+	return true
 }
 
 // Extend moves the end of a session, as its owner does through /client_sessions/get_or_create. The token stays.
@@ -133,6 +140,7 @@ func (s *Server) put(session Session) {
 		s.sessions[i] = session
 		return
 	}
+	s.positions[session.ID] = len(s.sessions)
 	s.sessions = append(s.sessions, session)
 }
 
@@ -144,8 +152,12 @@ func (s *Server) newSession() Session {
 	return Session{ID: id, WorkspaceID: Workspace1, Token: "seam_cst1" + id, CreatedAt: now, ExpiresAt: now.Add(year)}
 }
 
+// position is where the session of an ID is; -1 if there is none. The lock is held.
 func (s *Server) position(id string) int {
-	return slices.IndexFunc(s.sessions, func(session Session) bool { return session.ID == id })
+	if i, ok := s.positions[id]; ok {
+		return i
+	}
+	return -1
 }
 
 func (s *Server) note(secret string) {
