@@ -31,7 +31,6 @@ import (
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
 	"github.com/seam-session-operator/seam-session-operator/internal/seam"
 	"github.com/seam-session-operator/seam-session-operator/internal/seam/seamtest"
-	"github.com/seam-session-operator/seam-session-operator/internal/secret"
 )
 
 // dawn is when every world begins.
@@ -105,8 +104,8 @@ func (w *world) cachedClient() client.Client {
 			if !ours.Matches(labels.Set(s.Labels)) {
 				return apierrors.NewNotFound(corev1.Resource("secrets"), key.Name)
 			}
-			_, err := secret.Digest(s)
-			return err
+			*s = *digest(s)
+			return nil
 		},
 		Create: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.CreateOption) error {
 			if err := w.beforeWrite("create", object); err != nil {

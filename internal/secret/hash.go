@@ -14,8 +14,9 @@ import (
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
 )
 
-// digestKey is the one entry of the data of a Secret in digest form. No real Secret can have it: ':' is not allowed.
-const digestKey = "sha256:"
+// annotationDigest is where the digest form of a Secret has the hash of its data. No real Secret can have it: ':' is not
+// allowed there.
+const annotationDigest = "sha256:"
 
 // canonical hashes strings, each after its length, so that no two lists of strings are hashed as one.
 type canonical struct{ hash.Hash }
@@ -117,8 +118,8 @@ func addPresent(c canonical, values map[string]string, keys ...string) {
 
 // dataDigest is a hash of the data alone, or what the digest form holds of it.
 func dataDigest(s *corev1.Secret) string {
-	if digest, ok := s.Data[digestKey]; ok {
-		return string(digest)
+	if digest, ok := s.Annotations[annotationDigest]; ok {
+		return digest
 	}
 	c := newCanonical("data/v1")
 	for _, key := range slices.Sorted(maps.Keys(s.Data)) {
@@ -128,10 +129,13 @@ func dataDigest(s *corev1.Secret) string {
 	return c.sum()
 }
 
+// managedByLabels are all labels that most Secrets have.
+var managedByLabels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
+
 // Digest is a transform for a cache: of the data of a Secret it keeps a hash alone, and it drops managedFields and the
 // configuration that kubectl last applied, which has data in it. So a cache of Secrets holds no tokens, and stays small
-// whatever somebody labels as the operator's. What is a digest already, and what is not a Secret, is returned as it is;
-// a Secret is copied.
+// whatever somebody labels as the operator's. What all Secrets have in common they share: two maps less, and no keys of their
+// own, are a third of what each takes. What is not a Secret is returned as it is; a Secret is copied.
 func Digest(obj any) (any, error) {
 	s, ok := obj.(*corev1.Secret)
 	if !ok {
@@ -139,8 +143,18 @@ func Digest(obj any) (any, error) {
 	}
 	digest := *s
 	digest.ManagedFields = nil
-	digest.Annotations = withoutLastApplied(s.Annotations)
-	digest.Data = map[string][]byte{digestKey: []byte(dataDigest(s))}
-	digest.StringData = nil
+	if maps.Equal(s.Labels, managedByLabels) {
+		digest.Labels = managedByLabels
+	}
+	digest.Annotations = make(map[string]string, len(s.Annotations)+1)
+	for key, value := range s.Annotations {
+		if i := slices.Index(ownAnnotations, key); i >= 0 {
+			key = ownAnnotations[i]
+		}
+		digest.Annotations[key] = value
+	}
+	delete(digest.Annotations, corev1.LastAppliedConfigAnnotation)
+	digest.Annotations[annotationDigest] = dataDigest(s)
+	digest.Data, digest.StringData = nil, nil
 	return &digest, nil
 }

@@ -31,6 +31,8 @@ var (
 	// ownAnnotations are those that only the operator sets.
 	ownAnnotations = append(slices.Clone(tokenAnnotations),
 		v1alpha1.AnnotationContentHash, v1alpha1.AnnotationSpecHash, annotationSpecKeys)
+	// unwritten are annotations that are not to be on the Secret, or are only in its digest form.
+	unwritten = []string{corev1.LastAppliedConfigAnnotation, annotationDigest}
 )
 
 func typeFor(session *v1alpha1.SeamClientSession) corev1.SecretType {
@@ -133,7 +135,7 @@ func Merge(current, desired *corev1.Secret) *corev1.Secret {
 	remove(merged.Labels, labels)
 	remove(merged.Annotations, annotations)
 	remove(merged.Annotations, ownAnnotations)
-	delete(merged.Annotations, corev1.LastAppliedConfigAnnotation)
+	remove(merged.Annotations, unwritten)
 	merged.Labels = overlay(merged.Labels, desired.Labels)
 	merged.Annotations = overlay(merged.Annotations, desired.Annotations)
 	session := desired.Annotations[v1alpha1.AnnotationSession]
@@ -163,19 +165,16 @@ func Matches(current, desired *corev1.Secret) bool {
 	merged := Merge(current, desired)
 	return current.Type == merged.Type && !isImmutable(current) &&
 		dataDigest(current) == dataDigest(desired) &&
-		maps.Equal(withoutLastApplied(current.Annotations), merged.Annotations) &&
+		maps.Equal(writtenAnnotations(current), merged.Annotations) &&
 		maps.Equal(current.Labels, merged.Labels) &&
 		sameOwnerReferences(current.OwnerReferences, merged.OwnerReferences)
 }
 
 func isImmutable(s *corev1.Secret) bool { return s.Immutable != nil && *s.Immutable }
 
-func withoutLastApplied(annotations map[string]string) map[string]string {
-	if _, ok := annotations[corev1.LastAppliedConfigAnnotation]; !ok {
-		return annotations
-	}
-	annotations = maps.Clone(annotations)
-	delete(annotations, corev1.LastAppliedConfigAnnotation)
+func writtenAnnotations(s *corev1.Secret) map[string]string {
+	annotations := maps.Clone(s.Annotations)
+	remove(annotations, unwritten)
 	return annotations
 }
 
