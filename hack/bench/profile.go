@@ -12,24 +12,23 @@ import (
 // pprofAddress is where the operator serves profiles.
 const pprofAddress = "127.0.0.1:16060"
 
-// profile takes profiles of the operator, if that is wanted, and tells when it has: of CPU time for 15 s, then of the heap.
-func (b *bench) profile(ctx context.Context, n int) <-chan error {
+// profileCPU takes a profile of the operator's CPU time for 15 s, if that is wanted, and tells when it has.
+func (b *bench) profileCPU(ctx context.Context, n int) <-chan error {
 	done := make(chan error, 1)
-	if b.profiles == "" {
-		done <- nil
-		return done
-	}
-	go func() {
-		for _, profile := range []struct{ name, query string }{{"cpu", "profile?seconds=15"}, {"heap", "heap"}} {
-			path := filepath.Join(b.profiles, fmt.Sprintf("%s-%d.pprof", profile.name, n))
-			if err := download(ctx, "http://"+pprofAddress+"/debug/pprof/"+profile.query, path); err != nil {
-				done <- fmt.Errorf("profile of %s: %w", profile.name, err)
-				return
-			}
-		}
-		done <- nil
-	}()
+	go func() { done <- b.profile(ctx, n, "cpu", "profile?seconds=15") }()
 	return done
+}
+
+// profile takes a profile of the operator with n sessions, if that is wanted.
+func (b *bench) profile(ctx context.Context, n int, name, query string) error {
+	if b.profiles == "" {
+		return nil
+	}
+	path := filepath.Join(b.profiles, fmt.Sprintf("%s-%d.pprof", name, n))
+	if err := download(ctx, "http://"+pprofAddress+"/debug/pprof/"+query, path); err != nil {
+		return fmt.Errorf("profile of %s: %w", name, err)
+	}
+	return nil
 }
 
 func download(ctx context.Context, url, path string) error {

@@ -3,7 +3,9 @@ package schedule
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -198,6 +200,19 @@ func TestManyObjectsSpread(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNoSecondHasThemAll: ten thousand objects that were fetched in the same second, with the default interval, are due over
+// the six minutes of the jitter, some 28 each second. No second has twice that.
+func TestNoSecondHasThemAll(t *testing.T) {
+	due := map[time.Time]int{}
+	for i := range 10_000 {
+		in := Input{UID: fmt.Sprintf("00000000-0000-0000-0000-%012d", i), RefreshInterval: time.Hour, LastFetch: t0}
+		due[Next(in, t0)]++
+	}
+	if busiest := slices.Max(slices.Collect(maps.Values(due))); busiest > 56 || len(due) < 350 {
+		t.Errorf("%d calls in the busiest second, in %d different seconds", busiest, len(due))
 	}
 }
 

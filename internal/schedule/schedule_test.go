@@ -220,3 +220,18 @@ func TestWaitsAfterTheEndDouble(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkNext(b *testing.B) {
+	for name, in := range map[string]Input{
+		"hourly":   hourly(func(*Input) {}),
+		"expiring": expiring(time.Hour, 10*time.Minute),
+		"failing":  failing(Transient, 10),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Next(in, t0)
+			}
+		})
+	}
+}

@@ -168,3 +168,14 @@ func TestDecodeComparesWithWhatWasAsked(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkDecode(b *testing.B) {
+	body := []byte(answerWith(`"workspace_id":"w","created_at":"2029-12-31T23:00:00.123456Z","expires_at":"2030-01-02T00:00:00Z",
+		"connected_account_ids":["a","b"],"connect_webview_ids":[],"user_identity_ids":["i"],"device_count":2`))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := decodeClientSession(body, anAPIKey, byID); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
