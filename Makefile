@@ -1,5 +1,6 @@
 # Needs Go, make and a C compiler (for the race detector); Node for the contract test. Everything else is pinned and
-# fetched through Go modules: tools in hack/tools, hack/lint and hack/helm, the control plane of tests in hack/versions.env.
+# fetched through Go modules: tools in hack/tools, hack/lint, hack/helm and hack/prometheus, the control plane of tests in
+# hack/versions.env.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs all tests: brings up what they need (control plane, helm, Seam's own fake), then go test with the race detector over
+# Runs all tests: brings up what they need (control plane, helm, Prometheus, Seam's own fake), then go test with the race detector over
 # every package. Leaves log and coverage profile in .cache. go test's closing lines are repeated at the end, below the
 # coverage, so that they are the last thing on the screen.
 set -euo pipefail
@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 hack/fake-seam/install.sh
 KUBEBUILDER_ASSETS=$(hack/controlplane/assets.sh)
 HELM=$(hack/helm/build.sh)
-export KUBEBUILDER_ASSETS HELM
+PROMETHEUS=$(hack/prometheus/build.sh)
+export KUBEBUILDER_ASSETS HELM PROMETHEUS
 
 mkdir -p .cache
 log=.cache/test.log profile=.cache/cover.out

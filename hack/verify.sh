@@ -34,6 +34,7 @@ pinned controlplane/kubernetes "k8s.io/kubernetes v$KUBE_VERSION"
 pinned controlplane/kubernetes "k8s.io/apiserver => k8s.io/apiserver v0.${KUBE_VERSION#1.}"
 pinned controlplane/etcd "go.etcd.io/etcd/server/v3 v$ETCD_VERSION"
 pinned helm "helm.sh/helm/v4 v$HELM_VERSION"
+pinned prometheus "github.com/prometheus/prometheus v$PROMETHEUS_VERSION"
 
 [ "$failed" -eq 0 ] && echo 'verify: all is as committed'
 exit "$failed"

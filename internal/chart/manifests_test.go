@@ -146,8 +146,8 @@ func plain(object *unstructured.Unstructured) map[string]any {
 // metricsIn are the names of metrics in what a person or an alert asks Prometheus.
 func metricsIn(ctx context.Context) []string {
 	GinkgoHelper()
-	rendered := render(ctx, `metrics: {prometheusRule: {create: true}, dashboard: {create: true}}`)
-	text := rendered.field("PrometheusRule/seam-session-operator", ".spec.groups[*].rules[*].expr") +
+	rendered := render(ctx, monitored)
+	text := rendered.field(rules, ".spec.groups[*].rules[*].expr") +
 		rendered.field("ConfigMap/seam-session-operator-dashboard", ".data")
 	names := metricName.FindAllString(text, -1)
 	slices.Sort(names)

@@ -33,15 +33,16 @@ const (
 	shop            = "shop"
 )
 
-// What the specs share: helm, an API server that keeps an audit log, and the operator's binary.
+// What the specs share: helm, the folder of prometheus and promtool, an API server that keeps an audit log, and the operator's binary.
 var (
-	helm        string
-	environment *envtest.Environment
-	config      *rest.Config
-	scheme      = runtime.NewScheme()
-	api         client.Client
-	binary      string
-	auditLog    string
+	helm          string
+	prometheusDir string
+	environment   *envtest.Environment
+	config        *rest.Config
+	scheme        = runtime.NewScheme()
+	api           client.Client
+	binary        string
+	auditLog      string
 )
 
 func TestChart(t *testing.T) {
@@ -57,6 +58,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	if helm = os.Getenv("HELM"); helm == "" {
 		helm = output(ctx, "hack/helm/build.sh")
 	}
+	prometheusDir = output(ctx, "hack/prometheus/build.sh")
 	dir := GinkgoT().TempDir()
 	binary = filepath.Join(dir, "seam-session-operator")
 	output(ctx, "go", "build", "-buildvcs=false", "-o", binary, ".")
