@@ -3,6 +3,7 @@ package chart
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,7 +13,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
 	"github.com/seam-session-operator/seam-session-operator/internal/seam/seamtest"
@@ -28,6 +31,20 @@ var _ = Describe("Monitoring", func() {
 		Expect(os.WriteFile(filepath.Join(dir, "alerts.yaml"), []byte(readFile("internal/chart/testdata/alerts.yaml")), 0o600)).To(Succeed())
 		promtool(ctx, dir, "", "check", "rules", "--lint=all", "--lint-fatal", "rules.yaml")
 		promtool(ctx, dir, "", "test", "rules", "alerts.yaml")
+	})
+
+	It("lets nobody read metrics whom the API server does not let", func(ctx SpecContext) {
+		t := newTrial(ctx, permissions(ctx))
+		Eventually(t.scrape).WithArguments(ctx).ShouldNot(BeEmpty())
+		stranger := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: "stranger"}}
+		Expect(api.Create(ctx, stranger)).To(Succeed())
+		for token, status := range map[string]int{
+			"": http.StatusUnauthorized, "wrong": http.StatusUnauthorized, tokenOf(ctx, stranger): http.StatusForbidden, t.scraper: http.StatusOK,
+		} {
+			_, got, err := t.readMetrics(ctx, token)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(got).To(Equal(status))
+		}
 	})
 
 	It("shows a session that ends, and a replica that is gone, in a real Prometheus", func(ctx SpecContext) {

@@ -123,6 +123,11 @@ func (t *trial) mayScrape(ctx context.Context) string {
 	}} {
 		Expect(api.Create(ctx, object)).To(Succeed())
 	}
+	return tokenOf(ctx, account)
+}
+
+func tokenOf(ctx context.Context, account *corev1.ServiceAccount) string {
+	GinkgoHelper()
 	request := &authenticationv1.TokenRequest{}
 	Expect(api.SubResource("token").Create(ctx, account, request)).To(Succeed())
 	return request.Status.Token
@@ -281,20 +286,28 @@ func (t *trial) holds(ctx context.Context, name, token string) bool {
 
 // scrape returns the metrics, or nothing as long as there are none.
 func (t *trial) scrape(ctx context.Context) string {
+	GinkgoHelper()
+	body, status, err := t.readMetrics(ctx, t.scraper)
+	if err != nil || status != http.StatusOK {
+		return ""
+	}
+	return body
+}
+
+// readMetrics asks for the metrics with a bearer token.
+func (t *trial) readMetrics(ctx context.Context, token string) (body string, status int, err error) {
+	GinkgoHelper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d/metrics", t.port), http.NoBody)
 	Expect(err).NotTo(HaveOccurred())
-	request.Header.Set("Authorization", "Bearer "+t.scraper)
+	request.Header.Set("Authorization", "Bearer "+token)
 	insecure := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}
 	response, err := (&http.Client{Transport: insecure}).Do(request)
 	if err != nil {
-		return ""
+		return "", 0, err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		return ""
-	}
-	return string(body)
+	content, err := io.ReadAll(response.Body)
+	return string(content), response.StatusCode, err
 }
 
 func contains(all []string, wanted ...string) bool {
