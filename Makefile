@@ -95,6 +95,10 @@ bench: build ## Measure the operator beside the floor; flags in ARGS, figures al
 	@assets=$$(hack/controlplane/assets.sh) && $(GO_BUILD) -o $(BIN)/bench ./hack/bench && \
 		KUBEBUILDER_ASSETS=$$assets exec $(BIN)/bench --operator=$(BIN)/seam-session-operator $(ARGS)
 
+.PHONY: bench-scale
+bench-scale: ## Measure as bench does with 1,000 to 20,000 sessions, then ten thousand: idle, spread, and after an outage
+	@$(MAKE) --no-print-directory bench ARGS='-sessions=1000,5000,10000,20000 -measures=sizes,idle,spread,outage $(ARGS)'
+
 ##@ Build
 
 .PHONY: build

@@ -36,7 +36,7 @@ const (
 	latency   = 30 * time.Millisecond
 	namespace = "default"
 	// patience bounds every wait.
-	patience = 5 * time.Minute
+	patience = 10 * time.Minute
 )
 
 // cluster is an API server and a Seam, both made for one measurement.

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -70,19 +69,6 @@ func (b *bench) run(ctx context.Context, measures, sizes []string) error {
 		}
 		if err := measure(ctx); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-func (b *bench) measureSizes(ctx context.Context, sizes []string) error {
-	for _, size := range sizes {
-		n, err := strconv.Atoi(size)
-		if err != nil {
-			return fmt.Errorf("-sessions: %w", err)
-		}
-		if err := b.measureSize(ctx, n); err != nil {
-			return fmt.Errorf("%d sessions: %w", n, err)
 		}
 	}
 	return nil

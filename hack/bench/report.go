@@ -64,6 +64,17 @@ func (r *report) add(sessions int, name string, value float64, unit string, targ
 	fmt.Printf("%6d  %-64s %10.3f %-3s %s\n", f.Sessions, f.Name, f.Value, f.Unit, f.verdict())
 }
 
+// valuesOf are the values of a figure, one for each number of sessions.
+func (r *report) valuesOf(name string) []float64 {
+	var values []float64
+	for _, f := range r.figures {
+		if f.Name == name {
+			values = append(values, f.Value)
+		}
+	}
+	return values
+}
+
 func (f figure) verdict() string {
 	switch {
 	case f.Met == nil:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,12 +21,34 @@ import (
 // drifting is how many Secrets are deleted to see how soon they are back.
 const drifting = 100
 
+const (
+	cpuPerThousand = ": CPU per thousand sessions"
+	firstSyncCPU   = "first sync" + cpuPerThousand
+)
+
 // minCompared is from how many sessions on the first sync is compared with the floor: with fewer, how long the operator takes
 // to start weighs as much as what it does.
 const minCompared = 5000
 
 // peakMemory are the targets for the operator's peak memory, in MB, by the number of sessions.
 var peakMemory = map[int]float64{1000: 50, 10_000: 110}
+
+func (b *bench) measureSizes(ctx context.Context, sizes []string) error {
+	for _, size := range sizes {
+		n, err := strconv.Atoi(size)
+		if err != nil {
+			return fmt.Errorf("-sessions: %w", err)
+		}
+		if err := b.measureSize(ctx, n); err != nil {
+			return fmt.Errorf("%d sessions: %w", n, err)
+		}
+	}
+	costs := b.valuesOf(firstSyncCPU)
+	if len(costs) > 1 {
+		b.add(0, "first sync: CPU per session, the most of all sizes to the least", slices.Max(costs)/slices.Min(costs), "", atMost(1.3))
+	}
+	return nil
+}
 
 // measureSize measures the floor, and the operator from its first start with n sessions on.
 func (b *bench) measureSize(ctx context.Context, n int) error {
@@ -119,7 +142,7 @@ func (b *bench) addRequests(ctx context.Context, c *cluster, n int, phase string
 // addProcess adds what the process has used since it started.
 func (b *bench) addProcess(n int, phase string, o *operator) error {
 	cpu, errCPU := o.cpu()
-	b.add(n, phase+": CPU per thousand sessions", cpu.Seconds()/float64(n)*1000, "s")
+	b.add(n, phase+cpuPerThousand, cpu.Seconds()/float64(n)*1000, "s")
 	return errors.Join(errCPU, b.addMemory(n, phase, o))
 }
 
