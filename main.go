@@ -47,9 +47,10 @@ const (
 	// mostVerbose is the highest verbosity that is logged. client-go logs the bodies of requests, Secrets included, from 8
 	// on.
 	mostVerbose = 5
-	// garbageTarget is how much garbage may pile up before it is collected, in percent of what is in use. Half of Go's default
-	// takes a fifth off the peak of memory, and CPU time that nobody misses: the operator waits for others most of the time.
-	garbageTarget = 50
+	// garbageTarget is how much garbage may pile up before it is collected, in percent of what is in use. Less than Go's default
+	// takes a quarter off the peak of memory (docs/performance.md), for CPU time that nobody misses: the operator waits for
+	// others most of the time.
+	garbageTarget = 30
 	// shutdownTimeout is how long what is under way may take to end; less than a pod's usual grace period of 30 s.
 	shutdownTimeout = 20 * time.Second
 )
