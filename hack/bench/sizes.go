@@ -50,32 +50,53 @@ func (b *bench) measureSizes(ctx context.Context, sizes []string) error {
 	return nil
 }
 
-// measureSize measures the floor, and the operator from its first start with n sessions on.
+// measureSize measures the operator with n sessions, and the floor before and after it: a machine that is shared changes its
+// speed within minutes.
 func (b *bench) measureSize(ctx context.Context, n int) error {
-	floor, err := measureFloor(ctx, n)
+	before, err := measureFloor(ctx, n)
 	if err != nil {
 		return fmt.Errorf("floor: %w", err)
 	}
-	b.add(n, "floor: a bare client's sessions per second", float64(n)/floor.Seconds(), "1/s")
-	c, err := newCluster(ctx)
+	took, err := b.measureOperator(ctx, n)
 	if err != nil {
 		return err
+	}
+	after, err := measureFloor(ctx, n)
+	if err != nil {
+		return fmt.Errorf("floor: %w", err)
+	}
+	b.add(n, "floor: a bare client's sessions per second, before", float64(n)/before.Seconds(), "1/s")
+	b.add(n, "floor: a bare client's sessions per second, after", float64(n)/after.Seconds(), "1/s")
+	var targets []target
+	if n >= minCompared {
+		targets = []target{atLeast(0.7)}
+	}
+	b.add(n, "first sync: ratio to the floor", (before+after).Seconds()/2/took.Seconds(), "", targets...)
+	return nil
+}
+
+// measureOperator measures the operator from its first start with n sessions on, and returns how long the first sync took.
+func (b *bench) measureOperator(ctx context.Context, n int) (time.Duration, error) {
+	c, err := newCluster(ctx)
+	if err != nil {
+		return 0, err
 	}
 	defer func() { _ = c.close() }()
 	if err := c.createSessions(ctx, "s", n, nil); err != nil {
-		return err
+		return 0, err
 	}
-	if err := b.firstSync(ctx, c, n, floor); err != nil {
-		return fmt.Errorf("first sync: %w", err)
+	took, err := b.firstSync(ctx, c, n)
+	if err != nil {
+		return 0, fmt.Errorf("first sync: %w", err)
 	}
-	return b.restart(ctx, c, n)
+	return took, b.restart(ctx, c, n)
 }
 
 // firstSync measures from the operator's first call to Seam until all sessions are Ready.
-func (b *bench) firstSync(ctx context.Context, c *cluster, n int, floor time.Duration) error {
+func (b *bench) firstSync(ctx context.Context, c *cluster, n int) (time.Duration, error) {
 	before, err := c.requests(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var flags []string
 	if b.profiles != "" {
@@ -83,41 +104,37 @@ func (b *bench) firstSync(ctx context.Context, c *cluster, n int, floor time.Dur
 	}
 	o, err := c.startOperator(b.operator, flags...)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer o.stop()
 	for tick := time.Tick(time.Millisecond); c.seam.CallCount() == 0; <-tick {
 		if err := ctx.Err(); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	began := time.Now()
 	profiled := b.profileCPU(ctx, n)
 	if err := c.awaitReady(ctx, n); err != nil {
-		return err
+		return 0, err
 	}
 	took := time.Since(began)
 	if err := errors.Join(<-profiled, b.profile(ctx, n, "heap", "heap")); err != nil {
-		return err
+		return 0, err
 	}
 	if _, err := o.quiet(ctx); err != nil { // the last events
-		return err
+		return 0, err
 	}
 	b.add(n, "first sync: seconds", took.Seconds(), "s")
 	b.add(n, "first sync: sessions per second", float64(n)/took.Seconds(), "1/s")
-	var targets []target
-	if n >= minCompared {
-		targets = []target{atLeast(0.7)}
-	}
-	b.add(n, "first sync: ratio to the floor", floor.Seconds()/took.Seconds(), "", targets...)
 	b.add(n, "first sync: calls to Seam per session", float64(c.seam.CallCount())/float64(n), "", countAtMost(1))
 	if err := b.addRequests(ctx, c, n, "first sync", before, countAtMost(3.1)); err != nil {
-		return err
+		return 0, err
 	}
-	if err := b.addProcess(n, "first sync", o); err != nil {
-		return err
+	if err := errors.Join(b.addProcess(n, "first sync", o), b.drift(ctx, c, n)); err != nil {
+		return 0, err
 	}
-	return b.drift(ctx, c, n)
+	_, err = o.quiet(ctx) // so that the next one has nothing to bring to its end
+	return took, err
 }
 
 // addRequests adds what the API server has served since before, per one of n.
