@@ -23,6 +23,8 @@ const (
 	interval = time.Hour
 	// firstDue is how long after a fetch the first of a crowd is due, since jitter shortens the interval by up to a tenth.
 	firstDue = interval * 9 / 10
+	// ahead is how long before the first of a crowd is due it is made ready: it takes minutes to move ten thousand fetches back.
+	ahead = 5 * time.Minute
 	// idlePeriod is how long an operator is watched that has next to nothing to do.
 	idlePeriod = 2 * time.Minute
 	// outage is how long Seam is away.
@@ -54,7 +56,7 @@ func (b *bench) withCrowd(ctx context.Context, do func(*cluster) error) error {
 // measureIdle measures the CPU time of an operator whose sessions were last fetched at any time of the last hour.
 func (b *bench) measureIdle(ctx context.Context) error {
 	return b.withCrowd(ctx, func(c *cluster) error {
-		err := c.backdate(ctx, func() time.Duration { return rand.N(firstDue) })
+		err := c.backdate(ctx, func(own time.Duration) time.Duration { return rand.N(own) })
 		if err != nil {
 			return err
 		}
@@ -79,7 +81,7 @@ func (b *bench) measureIdle(ctx context.Context) error {
 // measureSpread counts calls of sessions that were all fetched at the same second, over the interval after it.
 func (b *bench) measureSpread(ctx context.Context) error {
 	return b.withCrowd(ctx, func(c *cluster) error {
-		if err := c.backdate(ctx, together()); err != nil {
+		if err := c.backdate(ctx, together(time.Now())); err != nil {
 			return err
 		}
 		calls := c.seam.CallCount()
@@ -88,7 +90,7 @@ func (b *bench) measureSpread(ctx context.Context) error {
 			return err
 		}
 		defer o.stop()
-		most, took, err := c.busiest(ctx, interval-firstDue+patience, func() bool { return c.seam.CallCount()-calls >= crowd })
+		most, took, err := c.busiest(ctx, ahead+interval-firstDue+patience, func() bool { return c.seam.CallCount()-calls >= crowd })
 		if err != nil {
 			return err
 		}
@@ -102,7 +104,7 @@ func (b *bench) measureSpread(ctx context.Context) error {
 // measureOutage lets Seam be away while all of them are due, and counts the calls once it is back.
 func (b *bench) measureOutage(ctx context.Context) error {
 	return b.withCrowd(ctx, func(c *cluster) error {
-		if err := c.backdate(ctx, together()); err != nil {
+		if err := c.backdate(ctx, together(time.Now())); err != nil {
 			return err
 		}
 		calls := c.seam.CallCount()
@@ -140,26 +142,29 @@ func (b *bench) measureOutage(ctx context.Context) error {
 	})
 }
 
-// together are ages of a fetch that was at the same second, and a minute before the first is due again.
-func together() func() time.Duration {
-	at := time.Now().Add(time.Minute - firstDue)
-	return func() time.Duration { return time.Since(at) }
+// together gives all the same last fetch, some time before the first is due again.
+func together(now time.Time) func(time.Duration) time.Duration {
+	at := now.Add(ahead - firstDue)
+	return func(time.Duration) time.Duration { return time.Since(at) }
 }
 
-// backdate moves the last fetch of each session back, as if the operator had not run since.
-func (c *cluster) backdate(ctx context.Context, age func() time.Duration) error {
+// backdate moves the last fetch of each session back, as if the operator had not run since: to an age that may depend on the
+// session's own interval, which is the common one with its jitter.
+func (c *cluster) backdate(ctx context.Context, age func(own time.Duration) time.Duration) error {
 	return inParallel(ctx, crowd, func(ctx context.Context, i int) error {
 		session := &v1alpha1.SeamClientSession{}
 		if err := c.api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: fmt.Sprintf("s-%d", i)}, session); err != nil {
 			return err
 		}
 		before := session.DeepCopy()
-		fetched := metav1.NewTime(time.Now().Add(-age()).Truncate(time.Second))
-		session.Status.LastFetchTime, session.Status.LastAttemptTime = &fetched, &fetched
-		next := metav1.NewTime(schedule.Next(schedule.Input{
-			UID: string(session.UID), RefreshInterval: interval, LastFetch: fetched.Time, LastAttempt: fetched.Time,
-		}, time.Now()))
-		session.Status.NextFetchTime = &next
+		now := time.Now().Truncate(time.Second)
+		due := func(fetched time.Time) time.Time {
+			in := schedule.Input{UID: string(session.UID), RefreshInterval: interval, LastFetch: fetched, LastAttempt: fetched}
+			return schedule.Next(in, now)
+		}
+		fetched := metav1.NewTime(now.Add(-age(due(now).Sub(now))).Truncate(time.Second))
+		next := metav1.NewTime(due(fetched.Time))
+		session.Status.LastFetchTime, session.Status.LastAttemptTime, session.Status.NextFetchTime = &fetched, &fetched, &next
 		return c.api.Status().Patch(ctx, session, client.MergeFrom(before))
 	})
 }

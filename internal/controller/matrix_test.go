@@ -89,7 +89,7 @@ var situations = []situation{
 	{what: slow(silence()), synced: v1alpha1.ReasonSeamUnavailable, again: firstBackOff,
 		says: "seam can't be reached: timed out after 100ms; it is asked again"},
 	{what: detour("connection refused", "http://127.0.0.1:1"), synced: v1alpha1.ReasonSeamUnavailable, again: firstBackOff,
-		says: "seam can't be reached: connection refused; it is asked again"},
+		says: "seam can't be reached: connection refused; it is asked again by itself. If this lasts, see whether Seam is down, and whether network policies"},
 	{what: detour("a host that doesn't resolve", "http://seam.invalid"), synced: v1alpha1.ReasonSeamUnavailable, again: firstBackOff,
 		says: "seam can't be reached: "}, // what else depends on whether there is a resolver
 	{what: unknownCA(), synced: v1alpha1.ReasonSeamUnavailable, again: firstBackOff,
@@ -139,7 +139,8 @@ var _ = Describe("When asking Seam fails", func() {
 
 				w.expectFailure(s)
 				Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, s.synced))
-				Expect(w.condition("jane", v1alpha1.ConditionReady).Message).To(Equal(w.condition("jane", v1alpha1.ConditionSynced).Message))
+				Expect(w.condition("jane", v1alpha1.ConditionReady).Message).To(Equal(
+					`there is no usable token in Secret "jane": ` + w.condition("jane", v1alpha1.ConditionSynced).Message))
 				w.expectNoSecret("jane")
 				Expect(w.eventReasons()).To(Equal([]string{s.synced}))
 

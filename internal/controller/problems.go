@@ -48,7 +48,8 @@ func seamProblem(session *v1alpha1.SeamClientSession, err *seam.Error, proven bo
 	switch err.Kind {
 	case seam.Unauthorized:
 		p.kind, p.reason, p.cures = waiting, v1alpha1.ReasonUnauthorized, references(session)
-		p.message = fmt.Sprintf("Seam refuses %s: %s; put a valid one there, it is noticed within seconds", from, err)
+		p.message = fmt.Sprintf("Seam refuses %s: %s; put a valid one there, it is noticed within seconds; "+
+			"this one is tried again once a minute", from, err)
 	case seam.Forbidden:
 		p.reason, p.cures = v1alpha1.ReasonUnauthorized, references(session)
 		p.message = fmt.Sprintf("Seam does not let %s read this session: %s", from, err)
@@ -57,8 +58,8 @@ func seamProblem(session *v1alpha1.SeamClientSession, err *seam.Error, proven bo
 		p.message = "Seam has no such client session any more: create it at Seam, or select another one"
 		if !proven {
 			p.cures = references(session)
-			p.message = fmt.Sprintf("Seam has no such client session in the workspace of %s: "+
-				"create it at Seam, select another one, or use a credential of the session's workspace", from)
+			p.message = fmt.Sprintf("Seam has no client session of this %s in the workspace of %s: "+
+				"create it at Seam, correct the field, or use a credential of the session's workspace", selectorField(session), from)
 		}
 	case seam.Mismatch:
 		p.reason, p.cures = v1alpha1.ReasonSessionMismatch, references(session)
@@ -71,10 +72,22 @@ func seamProblem(session *v1alpha1.SeamClientSession, err *seam.Error, proven bo
 	default:
 		p.reason = v1alpha1.ReasonSeamUnavailable
 		if err.StatusCode == 0 {
-			p.message += "; it is asked again by itself"
+			p.message += "; it is asked again by itself. If this lasts, see whether Seam is down, and whether network policies and the " +
+				"proxy let the operator out to it"
 		}
 	}
 	return p
+}
+
+// selectorField is the field that selects the client session.
+func selectorField(session *v1alpha1.SeamClientSession) string {
+	switch {
+	case session.Spec.ClientSessionID != "":
+		return "spec.clientSessionID"
+	case session.Spec.UserIdentifierKeySecretRef != nil:
+		return "spec.userIdentifierKeySecretRef"
+	}
+	return "spec.userIdentifierKey"
 }
 
 // heldProblem is the problem of a session that was not asked for, because others who share its credential were refused.

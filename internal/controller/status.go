@@ -159,12 +159,20 @@ func readyCondition(session *v1alpha1.SeamClientSession, result outcome, synced 
 		}
 		return condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonTokenAvailable, message)
 	case ended, synced.Status == metav1.ConditionTrue && expired(status.ExpiresAt, now):
-		return no(v1alpha1.ReasonSessionExpired, fmt.Sprintf("the session ended at %s: whoever owns it extends it at Seam, "+
-			"with /client_sessions/get_or_create, or creates another one", instant(status.ExpiresAt)))
+		return no(v1alpha1.ReasonSessionExpired, expiredMessage(session))
 	case synced.Status == metav1.ConditionFalse:
-		return no(synced.Reason, synced.Message)
+		return no(synced.Reason, fmt.Sprintf("there is no usable token in Secret %q: %s", session.SecretName(), synced.Message))
 	}
 	return no(v1alpha1.ReasonPending, fmt.Sprintf("no token was written to Secret %q yet", session.SecretName()))
+}
+
+func expiredMessage(session *v1alpha1.SeamClientSession) string {
+	message := fmt.Sprintf("the session ended at %s: whoever owns it extends it at Seam, with /client_sessions/get_or_create, "+
+		"which is noticed by itself, or creates another one", instant(session.Status.ExpiresAt))
+	if session.Spec.ClientSessionID != "" {
+		message += ", which spec.clientSessionID then has to name"
+	}
+	return message
 }
 
 // gone says whether Seam's last word on the session was that there is none, on a credential that can tell.

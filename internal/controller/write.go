@@ -161,7 +161,7 @@ func conflict(current *corev1.Secret, session *v1alpha1.SeamClientSession) *prob
 			name, current.Annotations[v1alpha1.AnnotationSession])
 	default:
 		p.message = fmt.Sprintf("Secret %q exists and is not of this operator: set spec.secret.name to another name, or "+
-			"let it be taken over with the annotation %s: %s on the Secret", name, v1alpha1.AnnotationAdoptBy, session.Name)
+			"let it be taken over, and its data replaced, with the annotation %s: %s on the Secret", name, v1alpha1.AnnotationAdoptBy, session.Name)
 	}
 	return p
 }
