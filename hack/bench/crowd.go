@@ -60,7 +60,7 @@ func (b *bench) measureIdle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		o, err := c.startOperator(b.operator)
+		o, err := c.startOperator(b.operator, b.profileFlags()...)
 		if err != nil {
 			return err
 		}
@@ -70,6 +70,9 @@ func (b *bench) measureIdle(ctx context.Context) error {
 		}
 		calls, cpu, err := c.during(ctx, o, idlePeriod)
 		if err != nil {
+			return err
+		}
+		if err := b.profile(ctx, crowd, "idle-cpu", "profile?seconds=60"); err != nil {
 			return err
 		}
 		b.add(crowd, "idle, refreshed hourly: calls to Seam per second", float64(calls)/idlePeriod.Seconds(), "1/s")

@@ -12,6 +12,14 @@ import (
 // pprofAddress is where the operator serves profiles.
 const pprofAddress = "127.0.0.1:16060"
 
+// profileFlags let the operator be profiled, if that is wanted.
+func (b *bench) profileFlags() []string {
+	if b.profiles == "" {
+		return nil
+	}
+	return []string{"--pprof-bind-address=" + pprofAddress}
+}
+
 // profileCPU takes a profile of the operator's CPU time for 15 s, if that is wanted, and tells when it has.
 func (b *bench) profileCPU(ctx context.Context, n int) <-chan error {
 	done := make(chan error, 1)

@@ -98,11 +98,7 @@ func (b *bench) firstSync(ctx context.Context, c *cluster, n int) (time.Duration
 	if err != nil {
 		return 0, err
 	}
-	var flags []string
-	if b.profiles != "" {
-		flags = []string{"--pprof-bind-address=" + pprofAddress}
-	}
-	o, err := c.startOperator(b.operator, flags...)
+	o, err := c.startOperator(b.operator, b.profileFlags()...)
 	if err != nil {
 		return 0, err
 	}
