@@ -50,7 +50,7 @@ const (
 	// garbageTarget is how much garbage may pile up before it is collected, in percent of what is in use. Less than Go's default
 	// takes a quarter off the peak of memory (docs/performance.md), for CPU time that nobody misses: the operator waits for
 	// others most of the time.
-	garbageTarget = 30
+	garbageTarget = 40
 	// shutdownTimeout is how long what is under way may take to end; less than a pod's usual grace period of 30 s.
 	shutdownTimeout = 20 * time.Second
 )

@@ -5,9 +5,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"hash"
 	"maps"
 	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -18,30 +18,30 @@ import (
 // allowed there.
 const annotationDigest = "sha256:"
 
-// canonical hashes strings, each after its length, so that no two lists of strings are hashed as one.
-type canonical struct{ hash.Hash }
+// canonical are strings, each after its length, so that no two lists of strings are the same bytes.
+type canonical []byte
 
 func newCanonical(version string) canonical {
-	c := canonical{sha256.New()}
+	c := make(canonical, 0, 512) // most are shorter
 	c.add(version)
 	return c
 }
 
-func (c canonical) add(values ...string) {
+func (c *canonical) add(values ...string) {
 	for _, value := range values {
-		c.addBytes([]byte(value))
+		*c = append(binary.BigEndian.AppendUint64(*c, uint64(len(value))), value...)
 	}
 }
 
-func (c canonical) addBytes(value []byte) {
-	var length [8]byte
-	binary.BigEndian.PutUint64(length[:], uint64(len(value)))
-	_, _ = c.Write(length[:]) // A hash never fails.
-	_, _ = c.Write(value)
+func (c *canonical) addBytes(value []byte) {
+	*c = append(binary.BigEndian.AppendUint64(*c, uint64(len(value))), value...)
 }
 
 // sum is the first half of the hash in hexadecimal digits: enough to tell apart whatever is not made to collide.
-func (c canonical) sum() string { return hex.EncodeToString(c.Sum(nil)[:sha256.Size/2]) }
+func (c *canonical) sum() string {
+	sum := sha256.Sum256(*c)
+	return hex.EncodeToString(sum[:len(sum)/2])
+}
 
 // SpecHash is a hash of the part of the spec that says what is asked of Seam and what is written: another hash means
 // that what is in the Secret was not written for this spec. It says nothing about when to ask.
@@ -60,13 +60,13 @@ func SpecHash(session *v1alpha1.SeamClientSession) string {
 	c.add("credentialSecretRef", spec.CredentialSecretRef.Name, orDefault(spec.CredentialSecretRef.Key, v1alpha1.DefaultCredentialKey))
 	c.add("name", session.SecretName(), "type", string(typeFor(session)))
 	c.add("whenDeleted", orDefault(string(spec.Secret.RetentionPolicy.WhenDeleted), string(v1alpha1.RetentionDelete)))
-	addMap(c, "labels", spec.Secret.Labels)
-	addMap(c, "annotations", spec.Secret.Annotations)
-	addMap(c, "template", spec.Secret.Template)
+	addMap(&c, "labels", spec.Secret.Labels)
+	addMap(&c, "annotations", spec.Secret.Annotations)
+	addMap(&c, "template", spec.Secret.Template)
 	return c.sum()
 }
 
-func addMap[V ~string](c canonical, name string, values map[string]V) {
+func addMap[V ~string](c *canonical, name string, values map[string]V) {
 	c.add(name)
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		c.add(key, string(values[key]))
@@ -90,7 +90,7 @@ func ContentHash(s *corev1.Secret) string { return tokenHash(s) + "." + metadata
 func tokenHash(s *corev1.Secret) string {
 	c := newCanonical("token/v1")
 	c.add(dataDigest(s))
-	addPresent(c, s.Annotations, tokenAnnotations...)
+	addPresent(&c, s.Annotations, tokenAnnotations...)
 	return c.sum()
 }
 
@@ -98,8 +98,8 @@ func metadataHash(s *corev1.Secret) string {
 	c := newCanonical("metadata/v1")
 	c.add(string(s.Type))
 	labels, annotations := writtenSpecKeys(s)
-	addPresent(c, s.Labels, append(labels, v1alpha1.LabelManagedBy)...)
-	addPresent(c, s.Annotations, append(annotations, v1alpha1.AnnotationSpecHash, annotationSpecKeys)...)
+	addPresent(&c, s.Labels, append(labels, v1alpha1.LabelManagedBy)...)
+	addPresent(&c, s.Annotations, append(annotations, v1alpha1.AnnotationSpecHash, annotationSpecKeys)...)
 	for _, ref := range s.OwnerReferences {
 		if refersTo(ref, s.Annotations[v1alpha1.AnnotationSession]) {
 			c.add(ref.APIVersion, string(ref.UID), fmt.Sprint(isTrue(ref.Controller), isTrue(ref.BlockOwnerDeletion)))
@@ -109,10 +109,10 @@ func metadataHash(s *corev1.Secret) string {
 }
 
 // addPresent adds each key, and its value if there is one.
-func addPresent(c canonical, values map[string]string, keys ...string) {
+func addPresent(c *canonical, values map[string]string, keys ...string) {
 	for _, key := range keys {
 		value, ok := values[key]
-		c.add(key, fmt.Sprint(ok), value)
+		c.add(key, strconv.FormatBool(ok), value)
 	}
 }
 

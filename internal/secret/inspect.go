@@ -67,16 +67,16 @@ func Inspect(current *corev1.Secret, session *v1alpha1.SeamClientSession) State 
 	state.Ours = stripped || state.Session == session.Name && state.Controller == ""
 	state.Adoptable = current.Annotations[v1alpha1.AnnotationAdoptBy] == session.Name &&
 		controller == nil && !state.TypeDiffers && !state.Immutable
-	recorded, _, _ := strings.Cut(current.Annotations[v1alpha1.AnnotationContentHash], ".")
-	state.DataIntact = recorded == tokenHash(current)
-	state.Intact = intact(current, session)
+	token, metadata, _ := strings.Cut(current.Annotations[v1alpha1.AnnotationContentHash], ".")
+	state.DataIntact = token == tokenHash(current)
+	state.Intact = state.DataIntact && metadata == metadataHash(current) && unalteredOtherwise(current, session)
 	return state
 }
 
-// intact says whether all that the operator writes is as it was written, and the owner reference, if there is one, is to
-// this session and not to an earlier one of its name.
-func intact(current *corev1.Secret, session *v1alpha1.SeamClientSession) bool {
-	return !isImmutable(current) && current.Annotations[v1alpha1.AnnotationContentHash] == ContentHash(current) &&
+// unalteredOtherwise says of what is in no hash that nobody has made the Secret immutable, and that the owner reference, if
+// there is one, is to this session and not to an earlier one of its name.
+func unalteredOtherwise(current *corev1.Secret, session *v1alpha1.SeamClientSession) bool {
+	return !isImmutable(current) &&
 		!slices.ContainsFunc(current.OwnerReferences, func(ref metav1.OwnerReference) bool {
 			return refersTo(ref, session.Name) && ref.UID != session.UID
 		})
