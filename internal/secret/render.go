@@ -199,11 +199,20 @@ func b64enc(value any) (string, error) {
 	return base64.StdEncoding.EncodeToString([]byte(s)), nil
 }
 
-// eq says whether the first value renders as any of the others. It is not text/template's, which fails where types differ,
-// as those of a device_count that is there and one that is absent do.
+// eq says whether the first value equals any of the others. It is text/template's where that has an answer. Where types
+// differ, as those of a device_count that is there and one that is absent do, text/template fails; here values are equal if
+// they render alike, so that no template fails for one session and not for another.
 func eq(first any, others ...any) bool {
-	s := text(first)
-	return slices.ContainsFunc(others, func(other any) bool { return s == text(other) })
+	return slices.ContainsFunc(others, func(other any) bool { return equal(first, other) })
+}
+
+func equal(a, b any) bool {
+	x, isFraction := a.(float64)
+	y, areFractions := b.(float64)
+	if isFraction && areFractions {
+		return x == y // 0 and -0 render differently
+	}
+	return text(a) == text(b)
 }
 
 // text is a value as it renders.
