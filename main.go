@@ -64,6 +64,8 @@ var (
 	role []byte
 	//go:embed config/rbac/leader_election_role.yaml
 	leaseRole []byte
+	//go:embed config/rbac/metrics_auth_role.yaml
+	metricsAuthRole []byte
 )
 
 func main() {
@@ -120,7 +122,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	flags.StringVar(&o.metricsCerts, "metrics-cert-dir", "", "Folder of tls.crt and tls.key for --metrics-secure. Empty is a self-signed certificate.")
 	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Where /healthz and /readyz are served. 0 turns them off.")
 	flags.StringVar(&o.pprofAddress, "pprof-bind-address", "0", "Where profiles are served, below /debug/pprof/: to this host alone, unless the address names another. 0 turns them off.")
-	flags.BoolVar(&o.check, "check", false, "Find out whether a replica leads, by the flags of the leader election, and whether this service account may do what the operator does in --watch-namespaces; then exit.")
+	flags.BoolVar(&o.check, "check", false, "Find out whether a replica leads, by the flags of the leader election, and whether this service account may do what the operator does in --watch-namespaces, and for --metrics-secure; then exit.")
 	flags.BoolVar(&o.showVersion, "version", false, "Print the version and exit.")
 	o.zap.BindFlags(flags)
 	err := flags.Parse(args)
@@ -202,8 +204,12 @@ func check(ctx context.Context, o *options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var work, lease rbacv1.Role
-	if err := errors.Join(yaml.Unmarshal(role, &work), yaml.Unmarshal(leaseRole, &lease)); err != nil {
+	var work, lease, metricsAuth rbacv1.Role
+	err = errors.Join(yaml.Unmarshal(role, &work), yaml.Unmarshal(leaseRole, &lease))
+	if o.metricsSecure {
+		err = errors.Join(err, yaml.Unmarshal(metricsAuthRole, &metricsAuth))
+	}
+	if err != nil {
 		return err
 	}
 	return (&preflight.Check{
@@ -211,6 +217,7 @@ func check(ctx context.Context, o *options, out io.Writer) error {
 		Clock:          clock.RealClock{},
 		Rules:          work.Rules,
 		Namespaces:     splitNamespaces(o.namespaces),
+		ClusterRules:   metricsAuth.Rules,
 		LeaseRules:     lease.Rules,
 		LeaseNamespace: o.leaderNS,
 		LeaseName:      o.leaderID,

@@ -110,17 +110,34 @@ var _ = Describe("The operator's permissions", func() {
 var _ = Describe("seam-session-operator --check", func() {
 	It("is content with what the chart grants, once a replica leads", func(ctx SpecContext) {
 		t := newTrial(ctx, permissions(ctx))
-		printed, err := t.check(ctx)
+		printed, err := t.check(ctx, "--metrics-secure")
 		Expect(err).NotTo(HaveOccurred(), printed)
-		Expect(printed).To(And(ContainSubstring("may update secrets in namespace "+t.namespace), ContainSubstring(" leads\n")))
+		Expect(printed).To(ContainSubstring(" leads\n"))
+		for _, granted := range permissions(ctx) {
+			where := " in namespace " + t.namespace
+			if granted.role == metricsRole {
+				where = " in all namespaces"
+			}
+			Expect(printed).To(MatchRegexp(regexp.QuoteMeta("may "+granted.String())+".*"+where), "it did not ask about it")
+		}
 	})
 
-	It("says what is missing", func(ctx SpecContext) {
-		granted := slices.DeleteFunc(permissions(ctx), func(p permission) bool { return p.String() == "update secrets" })
+	It("does not ask for what secure metrics need where metrics are not secure", func(ctx SpecContext) {
+		granted := slices.DeleteFunc(permissions(ctx), func(p permission) bool { return p.role == metricsRole })
 		printed, err := newTrial(ctx, granted).check(ctx)
-		Expect(err).To(HaveOccurred())
-		Expect(printed).To(And(ContainSubstring("MAY NOT update secrets in namespace"), ContainSubstring("permissions are missing")))
+		Expect(err).NotTo(HaveOccurred(), printed)
 	})
+
+	DescribeTable("says what is missing:", func(ctx SpecContext, missing string) {
+		granted := slices.DeleteFunc(permissions(ctx), func(p permission) bool { return p.String() == missing })
+		printed, err := newTrial(ctx, granted).check(ctx, "--metrics-secure")
+		Expect(err).To(HaveOccurred())
+		Expect(printed).To(And(ContainSubstring("MAY NOT "+missing+" in "), ContainSubstring("permissions are missing")))
+	},
+		Entry(nil, "update secrets"),
+		Entry(nil, "create tokenreviews.authentication.k8s.io"),
+		Entry(nil, "create subjectaccessreviews.authorization.k8s.io"),
+	)
 })
 
 // auditEvent is a line of the audit log.

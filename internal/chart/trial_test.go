@@ -163,9 +163,10 @@ func (t *trial) start(ctx context.Context) {
 }
 
 // check runs the operator's own check as the same user, and returns what it prints.
-func (t *trial) check(ctx context.Context) (string, error) {
-	command := exec.CommandContext(ctx, binary, "--check", "--watch-namespaces="+t.namespace,
-		"--leader-election-namespace="+t.namespace, "--leader-election-id=seam-session-operator.connect.seam.co")
+func (t *trial) check(ctx context.Context, flags ...string) (string, error) {
+	args := append([]string{"--check", "--watch-namespaces=" + t.namespace, "--leader-election-namespace=" + t.namespace,
+		"--leader-election-id=seam-session-operator.connect.seam.co"}, flags...)
+	command := exec.CommandContext(ctx, binary, args...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+t.kubeconfig)
 	printed, err := command.CombinedOutput()
 	return string(printed), err

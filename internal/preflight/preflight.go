@@ -35,6 +35,8 @@ type Check struct {
 	// Rules are what the operator must be allowed in Namespaces, or everywhere if there are none.
 	Rules      []rbacv1.PolicyRule
 	Namespaces []string
+	// ClusterRules are what it must be allowed everywhere, whatever Namespaces are.
+	ClusterRules []rbacv1.PolicyRule
 	// LeaseRules are what it must be allowed in LeaseNamespace, on the Lease of this name where they speak of one.
 	LeaseRules                []rbacv1.PolicyRule
 	LeaseNamespace, LeaseName string
@@ -54,7 +56,10 @@ func (c *Check) Run(ctx context.Context) error {
 	for _, namespace := range namespaces {
 		denied = append(denied, c.allowed(ctx, namespace, c.Rules))
 	}
-	denied = append(denied, c.allowed(ctx, c.LeaseNamespace, c.LeaseRules))
+	denied = append(denied,
+		c.allowed(ctx, metav1.NamespaceAll, c.ClusterRules),
+		c.allowed(ctx, c.LeaseNamespace, c.LeaseRules),
+	)
 	if err := errors.Join(denied...); err != nil {
 		return err
 	}

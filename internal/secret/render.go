@@ -207,9 +207,9 @@ func eq(first any, others ...any) bool {
 }
 
 func equal(a, b any) bool {
-	x, isFraction := a.(float64)
-	y, areFractions := b.(float64)
-	if isFraction && areFractions {
+	x, aFraction := a.(float64)
+	y, bFraction := b.(float64)
+	if aFraction && bFraction {
 		return x == y // 0 and -0 render differently
 	}
 	return text(a) == text(b)
