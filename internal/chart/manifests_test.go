@@ -2,6 +2,7 @@ package chart
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // everything turns on all that is off by default.
@@ -63,6 +65,37 @@ var _ = Describe("What the chart renders", func() {
 		Entry("with several replicas that must stay", `{replicas: 3, podDisruptionBudget: {create: true, minAvailable: 2}}`),
 		Entry("with nothing that can be left out", `{crds: {install: false}, rbac: {create: false, aggregate: false}, serviceAccount: {create: false}, metrics: {enabled: false}, resources: null}`),
 	)
+
+	It("has each label and annotation once, and the chart's own win", func(ctx SpecContext) {
+		own := render(ctx, everything+watched)
+		theirs := map[string]any{}
+		for _, of := range own {
+			for where := range metadataIn(of.Object, "") {
+				_, label, _ := strings.Cut(where, " ")
+				theirs[label] = "theirs"
+			}
+		}
+		Expect(theirs).To(And(HaveKey("app.kubernetes.io/name"), HaveKey("app.kubernetes.io/part-of"), HaveKey("helm.sh/hook"), HaveKey("severity")))
+		theirs["helm.sh/hook"] = "pre-delete" // Helm leaves out what has one that there is not
+		values := parseValues(everything + watched)
+		for _, path := range leaves("", parseValues(readFile("config/chart/values.yaml"))) {
+			path = strings.TrimSuffix(path, ".grafana_dashboard")
+			if strings.HasSuffix(strings.ToLower(path), "labels") || strings.HasSuffix(strings.ToLower(path), "annotations") {
+				Expect(unstructured.SetNestedMap(values, theirs, strings.Split(path, ".")...)).To(Succeed())
+			}
+		}
+		rendered := render(ctx, toYAML(values))
+		for key, object := range own {
+			Expect(rendered).To(HaveKey(key))
+			got := metadataIn(rendered[key].Object, "")
+			for where, value := range metadataIn(object.Object, "") {
+				_, label, _ := strings.Cut(where, " ")
+				if !slices.Contains([]string{"team", "mesh", "grafana_dashboard"}, label) { // those are of the values
+					Expect(got).To(HaveKeyWithValue(where, value), key)
+				}
+			}
+		}
+	})
 
 	It("is taken with the values of the sample of a namespaced install", func(ctx SpecContext) {
 		for key, object := range render(ctx, readFile("config/samples/values_namespaced.yaml")) {
@@ -123,6 +156,41 @@ var _ = Describe("What the chart renders", func() {
 		}
 	})
 })
+
+// watched adds to everything what an installation in all namespaces has not.
+const watched = "watchNamespaces: [shop]\nrbac: {aggregate: true}\n"
+
+// metadataIn are the labels and annotations anywhere in a tree, by their path, a space, and the key.
+func metadataIn(tree any, path string) map[string]any {
+	found := map[string]any{}
+	switch tree := tree.(type) {
+	case map[string]any:
+		for name, value := range tree {
+			if name == "properties" { // of a CRD: there they are fields
+				continue
+			}
+			if fields, ok := value.(map[string]any); ok && (name == "labels" || name == "annotations") {
+				for key, value := range fields {
+					found[path+"."+name+" "+key] = value
+				}
+			} else {
+				maps.Copy(found, metadataIn(value, path+"."+name))
+			}
+		}
+	case []any:
+		for i, value := range tree {
+			maps.Copy(found, metadataIn(value, fmt.Sprintf("%s[%d]", path, i)))
+		}
+	}
+	return found
+}
+
+func toYAML(value any) string {
+	GinkgoHelper()
+	text, err := sigsyaml.Marshal(value)
+	Expect(err).NotTo(HaveOccurred())
+	return string(text)
+}
 
 // namespaced says whether objects of that kind are in a namespace.
 func namespaced(object *unstructured.Unstructured) bool {

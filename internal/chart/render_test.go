@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -44,20 +45,24 @@ func template(ctx context.Context, values string) (string, error) {
 	return string(rendered), err
 }
 
+// parse is as strict as the strictest of those who read manifests: no key stands twice.
 func parse(manifests string) release {
 	GinkgoHelper()
 	objects := release{}
-	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(manifests), 4096)
+	documents := yaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifests)))
 	for {
-		object := &unstructured.Unstructured{}
-		err := decoder.Decode(object)
+		document, err := documents.Read()
 		if errors.Is(err, io.EOF) {
 			return objects
 		}
 		Expect(err).NotTo(HaveOccurred())
-		if len(object.Object) == 0 {
+		content, err := sigsyaml.YAMLToJSONStrict(document)
+		Expect(err).NotTo(HaveOccurred(), string(document))
+		if string(content) == "null" {
 			continue
 		}
+		object := &unstructured.Unstructured{}
+		Expect(object.UnmarshalJSON(content)).To(Succeed(), string(document))
 		key := object.GetKind() + "/" + object.GetName()
 		if namespace := object.GetNamespace(); namespace != "" && namespace != systemNamespace {
 			key += "." + namespace

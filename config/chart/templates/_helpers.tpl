@@ -16,7 +16,8 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* metadata of an object: (dict "root" $ "suffix" "-metrics" "namespace" "shop" "labels" {…} "annotations" {…}). Without
-namespace it is the release's; "" is none. name takes the place of the whole name. */}}
+namespace it is the release's; "" is none. name takes the place of the whole name. What is unselected is a pod that no selector
+of the others may find. */}}
 {{- define "seam.metadata" -}}
 {{- $root := .root -}}
 name: {{ .name | default (printf "%s%s" (include "seam.fullname" $root) (.suffix | default "")) | quote }}
@@ -35,7 +36,12 @@ annotations:
 
 {{- define "seam.labels" -}}
 {{- $own := dict "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") "app.kubernetes.io/version" .root.Chart.AppVersion "app.kubernetes.io/managed-by" .root.Release.Service -}}
-{{- merge (include "seam.selectorLabels" .root | fromYaml) $own (.labels | default dict) .root.Values.commonLabels | toYaml -}}
+{{- $labels := merge (include "seam.selectorLabels" .root | fromYaml) $own (.labels | default dict) .root.Values.commonLabels -}}
+{{- if .unselected -}}
+{{- $name := "app.kubernetes.io/name" -}}
+{{- $labels = set (omit $labels $name) "app.kubernetes.io/part-of" (get $labels $name) -}}
+{{- end -}}
+{{- toYaml $labels -}}
 {{- end -}}
 
 {{- define "seam.serviceAccountName" -}}
