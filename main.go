@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	_ "embed"
 	"errors"
 	"flag"
@@ -178,7 +177,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return check(ctx, o, out)
 	}
 
-	mgr, err := newManager(o)
+	mgr, err := newManager(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -236,7 +235,7 @@ func newConfig() (*rest.Config, error) {
 	return config, nil
 }
 
-func newManager(o *options) (ctrl.Manager, error) {
+func newManager(ctx context.Context, o *options) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
@@ -249,7 +248,7 @@ func newManager(o *options) (ctrl.Manager, error) {
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
 		Cache:                         controller.CacheOptions(splitNamespaces(o.namespaces)),
-		Metrics:                       metricsOptions(o),
+		Metrics:                       metricsserver.Options{BindAddress: "0"}, // ours has bounds
 		HealthProbeBindAddress:        o.probeAddress,
 		PprofBindAddress:              o.pprofAddress,
 		LeaderElection:                o.leaderElect,
@@ -263,6 +262,10 @@ func newManager(o *options) (ctrl.Manager, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	endpoint := metrics.Endpoint{Address: o.metricsAddress, Secure: o.metricsSecure, CertDir: o.metricsCerts}
+	if err := metrics.Serve(ctx, mgr, endpoint, ctrlmetrics.Registry); err != nil {
+		return nil, err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return nil, err
@@ -320,19 +323,6 @@ func newSeamClient(o *options, mgr ctrl.Manager) (*seam.Client, error) {
 		ctrlmetrics.Registry.Register(metrics.NewSessions(mgr.GetCache(), mgr.Elected(), clock.RealClock{})),
 	)
 	return seamClient, err
-}
-
-func metricsOptions(o *options) metricsserver.Options {
-	if !o.metricsSecure {
-		return metricsserver.Options{BindAddress: o.metricsAddress}
-	}
-	return metricsserver.Options{
-		BindAddress:    o.metricsAddress,
-		SecureServing:  true,
-		CertDir:        o.metricsCerts,
-		FilterProvider: metrics.Guarded,
-		TLSOpts:        []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
-	}
 }
 
 // newLogger caps the verbosity, whatever the flags say.

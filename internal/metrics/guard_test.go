@@ -1,17 +1,80 @@
 package metrics
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
 
-	"github.com/go-logr/logr"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/client-go/rest"
 )
+
+// TestFewReviewsAtATime: whoever is kept waiting too long is told to come back, and is not asked about.
+func TestFewReviewsAtATime(t *testing.T) {
+	began, release := make(chan struct{}), make(chan struct{})
+	reviews := &reviewer{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		began <- struct{}{}
+		<-release
+		reviews.ServeHTTP(w, request)
+	}))
+	defer server.Close()
+	guard, err := newGuard(&rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}, server.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := guard.filter(http.NotFoundHandler())
+	ask := func(ctx context.Context, token string) int {
+		request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/metrics", http.NoBody)
+		request.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, request)
+		return w.Code
+	}
+	statuses := make(chan int)
+	for i := range maxReviews {
+		go func() { statuses <- ask(t.Context(), fmt.Sprint("nobody", i)) }()
+		<-began
+	}
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	if status := ask(impatient, "one too many"); status != http.StatusServiceUnavailable {
+		t.Errorf("status %d", status)
+	}
+	close(release)
+	for range maxReviews {
+		if status := <-statuses; status != http.StatusUnauthorized {
+			t.Errorf("status %d of one that was asked about", status)
+		}
+	}
+	if asked := reviews.asked.Load(); asked != maxReviews {
+		t.Errorf("%d questions", asked)
+	}
+}
+
+func TestNothingButGetAndHeadOfMetricsGoesFurther(t *testing.T) {
+	went := 0
+	handler := routed(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { went++ }))
+	for _, test := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/metrics", 200}, {"HEAD", "/metrics", 200}, {"POST", "/metrics", 405}, {"CONNECT", "/metrics", 405}, {"AAAA", "/metrics", 405},
+		{"get", "/metrics", 405}, {"GET", "/", 404}, {"GET", "/metrics/more", 404},
+	} {
+		before := went
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), test.method, test.path, http.NoBody))
+		if w.Code != test.status || (went > before) != (test.status == 200) {
+			t.Errorf("%s %s: status %d, went further: %v", test.method, test.path, w.Code, went > before)
+		}
+	}
+}
 
 // reviewer is the part of an API server that reviews: it knows the tokens "reader" and "stranger", and lets the reader get
 // /metrics.
@@ -53,15 +116,12 @@ func TestOnlyWhomTheAPIServerLetsReadsMetrics(t *testing.T) {
 	server := httptest.NewServer(r)
 	defer server.Close()
 	config := &rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}
-	filter, err := Guarded(config, server.Client())
+	guard, err := newGuard(config, server.Client())
 	if err != nil {
 		t.Fatal(err)
 	}
 	served := 0
-	handler, err := filter(logr.Discard(), http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
-	if err != nil {
-		t.Fatal(err)
-	}
+	handler := guard.filter(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
 	for _, step := range []struct {
 		does, authorization, path string
 		broken                    bool
