@@ -25,8 +25,6 @@ const (
 	strangers = 150
 	// flood is how large each of them is.
 	flood = 900 << 10
-	// spared is how much more memory the operator may ever have used by then.
-	spared = 32 << 20
 )
 
 var _ = Describe("The port of the metrics", func() {
