@@ -30,10 +30,10 @@ import (
 )
 
 const (
-	// workers is how many sessions the operator works on at a time by default, and so the bare client.
+	// workers is how many requests the bare client has under way: more make it no faster, since the API server is busy.
 	workers = 16
-	// latency is how long Seam takes to answer.
-	latency   = 30 * time.Millisecond
+	// near and far are how long Seam takes to answer: from a region of its own cloud, and from another continent.
+	near, far = 30 * time.Millisecond, 200 * time.Millisecond
 	namespace = "default"
 	// patience bounds every wait.
 	patience = 10 * time.Minute
@@ -48,7 +48,7 @@ type cluster struct {
 	seam   *seamtest.Server
 }
 
-func newCluster(ctx context.Context) (*cluster, error) {
+func (b *bench) newCluster(ctx context.Context) (*cluster, error) {
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func newCluster(ctx context.Context) (*cluster, error) {
 	}
 	c.seam = seamtest.New(nil)
 	c.seam.Seed()
-	c.seam.SetLatency(latency)
+	c.seam.SetLatency(b.away)
 	c.seam.Start()
 	err = errors.Join(
 		os.WriteFile(c.kubeconfig(), c.env.KubeConfig, 0o600),
@@ -161,6 +161,17 @@ func (c *cluster) watchReady(ctx context.Context, n int, ready map[string]bool) 
 
 // requests counts what the API server has served, as "verb resource".
 func (c *cluster) requests(ctx context.Context) (map[string]float64, error) {
+	return c.apiServerMetric(ctx, "apiserver_request_total")
+}
+
+// openWatches counts the watches of Secrets that are open.
+func (c *cluster) openWatches(ctx context.Context) (float64, error) {
+	open, err := c.apiServerMetric(ctx, "apiserver_longrunning_requests")
+	return open["WATCH secrets"], err
+}
+
+// apiServerMetric is a metric of the API server for the resources that the operator uses, as "verb resource".
+func (c *cluster) apiServerMetric(ctx context.Context, name string) (map[string]float64, error) {
 	clientset, err := kubernetes.NewForConfig(c.config)
 	if err != nil {
 		return nil, err
@@ -174,8 +185,8 @@ func (c *cluster) requests(ctx context.Context) (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	counts := map[string]float64{}
-	for _, metric := range families["apiserver_request_total"].GetMetric() {
+	values := map[string]float64{}
+	for _, metric := range families[name].GetMetric() {
 		labels := map[string]string{}
 		for _, label := range metric.GetLabel() {
 			labels[label.GetName()] = label.GetValue()
@@ -185,20 +196,25 @@ func (c *cluster) requests(ctx context.Context) (map[string]float64, error) {
 			resource += "/" + labels["subresource"]
 		}
 		switch labels["resource"] {
-		case "secrets", "seamclientsessions", "events":
-			counts[labels["verb"]+" "+resource] += metric.GetCounter().GetValue()
+		case "secrets", "seamclientsessions", "events", "tokenreviews":
+			values[labels["verb"]+" "+resource] += metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
 		}
 	}
-	return counts, nil
+	return values, nil
 }
 
-// inParallel does n things, as many at a time as the operator has workers.
+// inParallel does n things, as many at a time as the bare client has requests under way.
 func inParallel(ctx context.Context, n int, do func(context.Context, int) error) error {
+	return atATime(ctx, workers, n, do)
+}
+
+// atATime does n things, some at a time.
+func atATime(ctx context.Context, some, n int, do func(context.Context, int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
 	var group sync.WaitGroup
-	for range workers {
+	for range some {
 		group.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				if err := do(ctx, i); err != nil {

@@ -33,7 +33,7 @@ const (
 
 // withCrowd has the operator make a crowd of sessions Ready, and then calls do without an operator.
 func (b *bench) withCrowd(ctx context.Context, do func(*cluster) error) error {
-	c, err := newCluster(ctx)
+	c, err := b.newCluster(ctx)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (b *bench) measureIdle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		o, err := c.startOperator(b.operator, b.profileFlags()...)
+		o, err := c.startOperator(b.operator)
 		if err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func (b *bench) measureIdle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := b.profile(ctx, crowd, "idle-cpu", "profile?seconds=60"); err != nil {
+		if err := b.profile(ctx, o, crowd, "idle-cpu", "profile?seconds=60"); err != nil {
 			return err
 		}
 		b.add(crowd, "idle, refreshed hourly: calls to Seam per second", float64(calls)/idlePeriod.Seconds(), "1/s")

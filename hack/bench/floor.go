@@ -17,8 +17,8 @@ import (
 
 // measureFloor is how long a bare client takes to create a Secret, patch a status and create an event for each of n
 // objects that exist.
-func measureFloor(ctx context.Context, n int) (time.Duration, error) {
-	c, err := newCluster(ctx)
+func (b *bench) measureFloor(ctx context.Context, n int) (time.Duration, error) {
+	c, err := b.newCluster(ctx)
 	if err != nil {
 		return 0, err
 	}

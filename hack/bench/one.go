@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -16,104 +16,132 @@ import (
 )
 
 const (
-	// oneByOne is how many sessions are created one after the other.
-	oneByOne = 200
-	// troubled is how many sessions use a credential that is in trouble.
-	troubled = 500
+	// oneByOne is how many sessions are created one after the other, for oneByOneFor at most.
+	oneByOne    = 200
+	oneByOneFor = time.Minute
+	// waiting is how many sessions wait for each slow credential, and refused how many use a revoked one.
+	waiting, refused = 100, 500
+	// slowAnswer is how long Seam takes to answer with a slow credential.
+	slowAnswer = 20 * time.Second
 )
 
 // measureOne measures an operator that has nothing else to do.
 func (b *bench) measureOne(ctx context.Context) error {
-	c, err := newCluster(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = c.close() }()
-	o, err := c.startOperator(b.operator)
-	if err != nil {
-		return err
-	}
-	defer o.stop()
-	return b.addLatency(ctx, c, "one session", "seam")
+	return b.withOperator(ctx, func(c *cluster, _ *operator) error {
+		took, err := b.oneByOne(ctx, c)
+		if err != nil {
+			return err
+		}
+		b.addLatency("one session", took, atMost(20), atMost(100))
+		return nil
+	})
 }
 
-// measureNeighbours measures a healthy credential while a thousand sessions hang on two others: Seam takes 5 s to answer
-// with one, and refuses the other.
+// measureNeighbours measures a healthy credential beside three that worked until Seam became slow with them, and one that
+// Seam refuses.
 func (b *bench) measureNeighbours(ctx context.Context) error {
-	const slow, dead = "seam_slow", "seam_dead"
-	c, err := newCluster(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = c.close() }()
-	c.seam.AddCredential(slow, seamtest.Workspace1)
-	c.seam.FailCredential(slow, seamtest.Slow(5*time.Second))
-	err = errors.Join(c.createCredential(ctx, "slow", slow), c.createCredential(ctx, "dead", dead))
-	if err != nil {
-		return err
-	}
-	for _, credential := range []string{"slow", "dead"} {
-		if err := c.createSessions(ctx, credential, troubled, using(credential)); err != nil {
+	slow := []string{"slow1", "slow2", "slow3"}
+	return b.withOperator(ctx, func(c *cluster, _ *operator) error {
+		if err := c.createCredential(ctx, "dead", keyOf("dead")); err != nil {
 			return err
 		}
-	}
-	o, err := c.startOperator(b.operator)
+		for _, name := range slow {
+			c.seam.AddCredential(keyOf(name), seamtest.Workspace1)
+			err := errors.Join(c.createCredential(ctx, name, keyOf(name)), c.createSessions(ctx, name+"-before", waiting, using(name)))
+			if err != nil {
+				return err
+			}
+		}
+		if err := c.awaitReady(ctx, len(slow)*waiting); err != nil { // so that each may have as many calls under way as any
+			return err
+		}
+		c.seam.ResetCounts()
+		for _, name := range slow {
+			c.seam.FailCredential(keyOf(name), seamtest.Slow(slowAnswer))
+			if err := c.createSessions(ctx, name, waiting, using(name)); err != nil {
+				return err
+			}
+		}
+		if err := c.createSessions(ctx, "dead", refused, using("dead")); err != nil {
+			return err
+		}
+		return b.addNeighbours(ctx, c, slow)
+	})
+}
+
+// addNeighbours creates healthy sessions while others wait, and counts the calls of these.
+func (b *bench) addNeighbours(ctx context.Context, c *cluster, slow []string) error {
+	took, err := b.oneByOne(ctx, c)
 	if err != nil {
 		return err
 	}
-	defer o.stop()
-	for tick := time.Tick(time.Second); c.seam.MaxInFlightWith(slow) < workers/2; <-tick { // as many as it may have
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+	const sessions = 3*waiting + refused
+	b.add(sessions, "healthy sessions beside three slow credentials and a revoked one", float64(len(took)), "", atLeast(oneByOne))
+	b.addLatency("the same", took, atMost(20), atMost(2000))
+	for _, name := range slow {
+		b.add(sessions, "the same: calls under way at once, at most, with "+name, float64(c.seam.MaxInFlightWith(keyOf(name))), "")
 	}
-	if err := b.addLatency(ctx, c, "one session while 500 wait for a slow Seam and 500 are refused", "seam"); err != nil {
-		return err
-	}
-	b.add(2*troubled, "the same: calls with the slow credential, of 500", float64(c.seam.CallsWith(slow)), "")
-	b.add(2*troubled, "the same: calls with the dead credential, of 500", float64(c.seam.CallsWith(dead)), "")
+	b.add(sessions, "the same: calls under way at once, at most, in all", float64(c.seam.MaxInFlight()), "")
+	b.add(sessions, "the same: calls with the revoked credential", float64(c.seam.CallsWith(keyOf("dead"))), "")
 	return nil
 }
+
+func keyOf(credential string) string { return "seam_" + credential }
 
 func using(credential string) func(*v1alpha1.SeamClientSession) {
 	return func(s *v1alpha1.SeamClientSession) { s.Spec.CredentialSecretRef.Name = credential }
 }
 
-// addLatency creates sessions one after the other, and measures from create to Secret.
-func (b *bench) addLatency(ctx context.Context, c *cluster, name, credential string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	watcher, err := c.api.Watch(ctx, &corev1.SecretList{}, client.InNamespace(namespace),
-		client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
+// oneByOne creates sessions one after the other, and returns how long each took until Ready, beyond Seam's own latency. One
+// that is not Ready when the time is over counts with the time it has waited.
+func (b *bench) oneByOne(ctx context.Context, c *cluster) ([]time.Duration, error) {
+	watcher, err := c.api.Watch(ctx, &v1alpha1.SeamClientSessionList{}, client.InNamespace(namespace))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer watcher.Stop()
+	over := time.After(oneByOneFor)
 	var took []time.Duration
-	for i := range oneByOne + 1 {
+	for i := range oneByOne {
 		prefix := fmt.Sprintf("one%d", i)
 		began := time.Now()
-		if err := c.createSessions(ctx, prefix, 1, using(credential)); err != nil {
-			return err
+		if err := c.createSessions(ctx, prefix, 1, nil); err != nil {
+			return nil, err
 		}
-		if err := awaitAdded(ctx, watcher, prefix+"-0"); err != nil {
-			return err
+		ready, err := becomesReady(ctx, watcher, prefix+"-0", over)
+		if err != nil {
+			return nil, err
 		}
-		if i > 0 { // the first waits for the operator's start
-			took = append(took, time.Since(began)-latency)
+		took = append(took, time.Since(began)-b.away)
+		if !ready {
+			break
 		}
 	}
-	slices.Sort(took)
-	b.add(1, name+": create to Secret, beyond Seam's latency, p50", took[len(took)/2].Seconds()*1000, "ms", atMost(20))
-	b.add(1, name+": the same, p99", took[len(took)*99/100].Seconds()*1000, "ms", atMost(100))
-	return nil
+	return took, nil
 }
 
-func awaitAdded(ctx context.Context, watcher watch.Interface, name string) error {
-	for event := range watcher.ResultChan() {
-		if secret, ok := event.Object.(*corev1.Secret); ok && event.Type == watch.Added && secret.Name == name {
-			return nil
+// becomesReady waits until a session is Ready, and says whether it was before the time was over.
+func becomesReady(ctx context.Context, watcher watch.Interface, name string, over <-chan time.Time) (bool, error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-over:
+			return false, nil
+		case event, open := <-watcher.ResultChan():
+			session, ok := event.Object.(*v1alpha1.SeamClientSession)
+			switch {
+			case !open:
+				return false, errors.New("the watch of sessions has ended")
+			case ok && session.Name == name && meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionReady):
+				return true, nil
+			}
 		}
 	}
-	return fmt.Errorf("the Secret %s did not come: %w", name, ctx.Err())
+}
+
+func (b *bench) addLatency(name string, took []time.Duration, p50, p99 target) {
+	slices.Sort(took)
+	b.add(1, name+": create to Ready, beyond Seam's latency, p50", took[len(took)/2].Seconds()*1000, "ms", p50)
+	b.add(1, name+": the same, p99", took[len(took)*99/100].Seconds()*1000, "ms", p99)
 }

@@ -10,7 +10,7 @@ import (
 
 // measureOthers measures what Secrets cost that are not the operator's.
 func (b *bench) measureOthers(ctx context.Context) error {
-	c, err := newCluster(ctx)
+	c, err := b.newCluster(ctx)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -19,6 +20,8 @@ const ticksPerSecond = 100
 type operator struct {
 	cmd  *exec.Cmd
 	done chan struct{}
+	// profiles is where it serves what it tells of its memory and its time.
+	profiles string
 }
 
 func (c *cluster) startOperator(binary string, flags ...string) (*operator, error) {
@@ -27,16 +30,31 @@ func (c *cluster) startOperator(binary string, flags ...string) (*operator, erro
 		return nil, err
 	}
 	defer log.Close()
-	args := append([]string{"--seam-endpoint=" + c.seam.URL(), "--metrics-bind-address=0", "--health-probe-bind-address=0"}, flags...)
+	profiles, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{
+		"--seam-endpoint=" + c.seam.URL(), "--metrics-bind-address=0", "--health-probe-bind-address=0", "--pprof-bind-address=" + profiles,
+	}, flags...)
 	cmd := exec.Command(binary, args...) //nolint:noctx // ended by stop, not by a context
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig())
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	o := &operator{cmd: cmd, done: make(chan struct{})}
+	o := &operator{cmd: cmd, done: make(chan struct{}), profiles: "http://" + profiles + "/debug/pprof/"}
 	go func() { defer close(o.done); _ = cmd.Wait() }()
 	return o, nil
+}
+
+// freeAddress is an address of this host that nobody listens at.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
 }
 
 // stop is kill -9.
@@ -71,6 +89,11 @@ func (o *operator) memory(field string) (float64, error) {
 		}
 	}
 	return 0, fmt.Errorf("no %s in /proc", field)
+}
+
+// forgetPeak makes VmHWM what the process has now.
+func (o *operator) forgetPeak() error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", o.cmd.Process.Pid), []byte("5"), 0o600)
 }
 
 // quiet waits until the process has used next to no CPU for a second, and returns when that second began.

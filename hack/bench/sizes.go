@@ -30,6 +30,9 @@ const (
 // to start weighs as much as what it does.
 const minCompared = 5000
 
+// comparedFar is how many sessions are measured with a Seam far away too.
+const comparedFar = 5000
+
 // peakMemory are the targets for the operator's peak memory, in MB, by the number of sessions.
 var peakMemory = map[int]float64{1000: 50, 10_000: 110}
 
@@ -51,33 +54,51 @@ func (b *bench) measureSizes(ctx context.Context, sizes []string) error {
 }
 
 // measureSize measures the operator with n sessions, and the floor before and after it: a machine that is shared changes its
-// speed within minutes.
+// speed within minutes. The floor calls no Seam, and is the same however far away that is.
 func (b *bench) measureSize(ctx context.Context, n int) error {
-	before, err := measureFloor(ctx, n)
+	before, err := b.measureFloor(ctx, n)
 	if err != nil {
 		return fmt.Errorf("floor: %w", err)
 	}
-	took, err := b.measureOperator(ctx, n)
-	if err != nil {
-		return err
+	distances := []time.Duration{near}
+	if n == comparedFar {
+		distances = append(distances, far)
 	}
-	after, err := measureFloor(ctx, n)
+	took := make([]time.Duration, len(distances))
+	for i, away := range distances {
+		if err := b.at(away, func() error { took[i], err = b.measureOperator(ctx, n); return err }); err != nil {
+			return fmt.Errorf("with Seam at %s: %w", away, err)
+		}
+	}
+	after, err := b.measureFloor(ctx, n)
 	if err != nil {
 		return fmt.Errorf("floor: %w", err)
 	}
 	b.add(n, "floor: a bare client's sessions per second, before", float64(n)/before.Seconds(), "1/s")
 	b.add(n, "floor: a bare client's sessions per second, after", float64(n)/after.Seconds(), "1/s")
-	var targets []target
-	if n >= minCompared {
-		targets = []target{atLeast(0.7)}
+	for i, away := range distances {
+		_ = b.at(away, func() error {
+			b.add(n, "first sync: ratio to the floor", (before+after).Seconds()/2/took[i].Seconds(), "", ratioTargets(n, away)...)
+			return nil
+		})
 	}
-	b.add(n, "first sync: ratio to the floor", (before+after).Seconds()/2/took.Seconds(), "", targets...)
 	return nil
+}
+
+// ratioTargets are the targets for the ratio to the floor.
+func ratioTargets(n int, away time.Duration) []target {
+	switch {
+	case n < minCompared:
+		return nil
+	case n == comparedFar && away == near:
+		return []target{atLeast(0.9)}
+	}
+	return []target{atLeast(0.7)}
 }
 
 // measureOperator measures the operator from its first start with n sessions on, and returns how long the first sync took.
 func (b *bench) measureOperator(ctx context.Context, n int) (time.Duration, error) {
-	c, err := newCluster(ctx)
+	c, err := b.newCluster(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -89,6 +110,9 @@ func (b *bench) measureOperator(ctx context.Context, n int) (time.Duration, erro
 	if err != nil {
 		return 0, fmt.Errorf("first sync: %w", err)
 	}
+	if b.away == far { // which a restart does not call
+		return took, nil
+	}
 	return took, b.restart(ctx, c, n)
 }
 
@@ -98,7 +122,7 @@ func (b *bench) firstSync(ctx context.Context, c *cluster, n int) (time.Duration
 	if err != nil {
 		return 0, err
 	}
-	o, err := c.startOperator(b.operator, b.profileFlags()...)
+	o, err := c.startOperator(b.operator)
 	if err != nil {
 		return 0, err
 	}
@@ -109,12 +133,12 @@ func (b *bench) firstSync(ctx context.Context, c *cluster, n int) (time.Duration
 		}
 	}
 	began := time.Now()
-	profiled := b.profileCPU(ctx, n)
+	profiled := b.profileCPU(ctx, o, n)
 	if err := c.awaitReady(ctx, n); err != nil {
 		return 0, err
 	}
 	took := time.Since(began)
-	if err := errors.Join(<-profiled, b.profile(ctx, n, "heap", "heap")); err != nil {
+	if err := errors.Join(<-profiled, b.profile(ctx, o, n, "heap", "heap")); err != nil {
 		return 0, err
 	}
 	if _, err := o.quiet(ctx); err != nil { // the last events

@@ -15,7 +15,7 @@ const steadySessions = 1000
 
 // measureSteady watches sessions that are refreshed every 30s while nothing changes.
 func (b *bench) measureSteady(ctx context.Context) error {
-	c, err := newCluster(ctx)
+	c, err := b.newCluster(ctx)
 	if err != nil {
 		return err
 	}
