@@ -68,7 +68,7 @@ func (o *operator) footprint(ctx context.Context) (footprint, error) {
 
 // addKept adds how much more memory is in use than before, beside what it may be, and the peak beside the chart's limit.
 func (b *bench) addKept(ctx context.Context, sessions int, name string, o *operator, before footprint, most float64) error {
-	peak, errPeak := o.memory("VmHWM") // first, since the footprint begins a new one
+	peak, errPeak := o.peak() // first, since the footprint begins a new one
 	now, errNow := o.footprint(ctx)
 	if err := errors.Join(errNow, errPeak); err != nil {
 		return err
@@ -110,7 +110,7 @@ func pause(ctx context.Context, period time.Duration) error {
 func (c *cluster) isReady(ctx context.Context, name string) (bool, error) {
 	session := &v1alpha1.SeamClientSession{}
 	err := c.api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, session)
-	return meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionReady), err
+	return isReady(session), err
 }
 
 // failing counts the sessions that were tried and failed.

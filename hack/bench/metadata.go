@@ -112,7 +112,7 @@ func (b *bench) addRestarted(ctx context.Context, c *cluster) error {
 	if _, err := o.quiet(ctx); err != nil {
 		return err
 	}
-	peak, err := o.memory("VmHWM")
+	peak, err := o.peak()
 	b.add(labelled+3*edited, "the same, all of them, after a restart: peak memory", peak, "MB", atMost(memoryLimit))
 	return err
 }

@@ -24,7 +24,7 @@ func (b *bench) measureOthers(ctx context.Context) error {
 		if _, err := o.quiet(ctx); err != nil {
 			return 0, err
 		}
-		return o.memory("VmHWM")
+		return o.peak()
 	}
 	none, err := memory()
 	if err != nil {

@@ -75,23 +75,23 @@ func (o *operator) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * time.Second / ticksPerSecond, errors.Join(errUser, errSystem)
 }
 
-// memory is a field of /proc/PID/status in MB: VmRSS is what it has now, VmHWM the most it ever had.
-func (o *operator) memory(field string) (float64, error) {
+// peak is the most memory in MB that the process has had, since its start or forgetPeak.
+func (o *operator) peak() (float64, error) {
 	file, err := os.Open(fmt.Sprintf("/proc/%d/status", o.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
 	defer file.Close()
 	for lines := bufio.NewScanner(file); lines.Scan(); {
-		if fields := strings.Fields(lines.Text()); len(fields) > 1 && fields[0] == field+":" {
+		if fields := strings.Fields(lines.Text()); len(fields) > 1 && fields[0] == "VmHWM:" {
 			kilobytes, err := strconv.ParseFloat(fields[1], 64)
 			return kilobytes / 1024, err
 		}
 	}
-	return 0, fmt.Errorf("no %s in /proc", field)
+	return 0, errors.New("no VmHWM in /proc")
 }
 
-// forgetPeak makes VmHWM what the process has now.
+// forgetPeak makes the peak what the process has now.
 func (o *operator) forgetPeak() error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", o.cmd.Process.Pid), []byte("5"), 0o600)
 }

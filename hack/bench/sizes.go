@@ -184,7 +184,7 @@ func (b *bench) addProcess(n int, phase string, o *operator) error {
 }
 
 func (b *bench) addMemory(n int, phase string, o *operator) error {
-	peak, err := o.memory("VmHWM")
+	peak, err := o.peak()
 	if err != nil {
 		return err
 	}
