@@ -62,6 +62,13 @@ func (b *bench) run(ctx context.Context, measures, sizes []string) error {
 		"spread":     b.measureSpread,
 		"outage":     b.measureOutage,
 		"abuse":      b.measureAbuse,
+		// and what abuse has, one by one:
+		"port":        b.measurePort,
+		"credentials": b.measureLargeCredentials,
+		"missing":     b.measureMissing,
+		"metadata":    b.measureMetadata,
+		"restless":    b.measureRestless,
+		"refused":     b.measureRefused,
 	}
 	for _, name := range measures {
 		measure, ok := all[name]

@@ -17,6 +17,8 @@ const (
 	fewMissing, manyMissing = 40, 3000
 	// missingPeriod is how long their reads are counted.
 	missingPeriod = 20 * time.Second
+	// missingSettled is how long after the last has failed that begins.
+	missingSettled = 5 * time.Second
 	// mostWatches and mostGoroutines bound what is open however many fail.
 	mostWatches, mostGoroutines = 64, 250
 )
@@ -73,8 +75,9 @@ func (b *bench) addMissing(ctx context.Context, c *cluster, o *operator, before 
 	const name = "Secrets that do not exist"
 	now, errNow := o.footprint(ctx)
 	watches, errWatches := c.openWatches(ctx)
+	errPause := pause(ctx, missingSettled)
 	reads, errReads := c.reads(ctx)
-	if err := errors.Join(errNow, errWatches, errReads, pause(ctx, missingPeriod)); err != nil {
+	if err := errors.Join(errNow, errWatches, errPause, errReads, pause(ctx, missingPeriod)); err != nil {
 		return err
 	}
 	after, err := c.reads(ctx)
