@@ -109,7 +109,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	flags.BoolVar(&o.seamAllowHTTP, "seam-allow-http", false, "Allow --seam-endpoint to be plain HTTP to another host than this one. Credentials and tokens then cross the network unencrypted.")
 	flags.StringVar(&o.seamCAFile, "seam-ca-file", "", "PEM file of certificate authorities to trust for Seam, in addition to the system's.")
 	flags.StringVar(&o.namespaces, "watch-namespaces", "", "Comma-separated namespaces to work in. Empty is all.")
-	flags.IntVar(&o.workers, "max-concurrent-reconciles", 16, "How many sessions are worked on at a time.")
+	flags.IntVar(&o.workers, "max-concurrent-reconciles", 64, "How many sessions are worked on at a time; seven of eight of them may wait for Seam.")
 	flags.BoolVar(&o.leaderElect, "leader-elect", false, "Let one of several replicas work at a time.")
 	flags.StringVar(&o.leaderID, "leader-election-id", "seam-session-operator.connect.seam.co", "Name of the Lease of the leader election.")
 	flags.StringVar(&o.leaderNS, "leader-election-namespace", "", "Namespace of the Lease. Empty is the pod's own.")
@@ -307,7 +307,7 @@ func newSeamClient(o *options, mgr ctrl.Manager) (*seam.Client, error) {
 		AllowHTTP:   o.seamAllowHTTP,
 		CABundle:    bundle,
 		UserAgent:   userAgent(),
-		MaxInFlight: max(1, o.workers/2), // no credential may take all workers
+		MaxInFlight: max(1, o.workers*7/8), // the others write meanwhile what was fetched
 		Clock:       clock.RealClock{},
 		Instrument:  calls.Instrument,
 	})

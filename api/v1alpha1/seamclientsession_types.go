@@ -269,9 +269,21 @@ type SeamClientSessionStatus struct {
 	// +optional
 	TokenFingerprint string `json:"tokenFingerprint,omitempty"`
 
-	// credentialVersion is the UID and the resourceVersion of the credential Secret that last succeeded.
+	// requestFingerprint tells the request that last had a good answer from others: the first 12 hexadecimal digits of an
+	// HMAC-SHA256, keyed with the credential, over workspace, kind of selector and selector. Without the credential no guess
+	// at a user identifier key can be tested with it.
 	// +optional
-	CredentialVersion string `json:"credentialVersion,omitempty"`
+	RequestFingerprint string `json:"requestFingerprint,omitempty"`
+
+	// failedRequestFingerprint is the same of the request that Seam refused last, where another credential or user identifier
+	// key may help: a request of the same fingerprint is made when that is scheduled, and not before.
+	// +optional
+	FailedRequestFingerprint string `json:"failedRequestFingerprint,omitempty"`
+
+	// notFoundSince is when, by Seam's clock, its answers in a row to the request that last had a good answer began to say
+	// that there is no such session, or that it has ended. A good answer or another request clears it.
+	// +optional
+	NotFoundSince *metav1.Time `json:"notFoundSince,omitempty"`
 
 	// lastFetchTime is when Seam last gave a good answer.
 	// +optional

@@ -159,6 +159,10 @@ func (in *SeamClientSessionStatus) DeepCopyInto(out *SeamClientSessionStatus) {
 		*out = new(int32)
 		**out = **in
 	}
+	if in.NotFoundSince != nil {
+		in, out := &in.NotFoundSince, &out.NotFoundSince
+		*out = (*in).DeepCopy()
+	}
 	if in.LastFetchTime != nil {
 		in, out := &in.LastFetchTime, &out.LastFetchTime
 		*out = (*in).DeepCopy()

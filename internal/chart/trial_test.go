@@ -24,6 +24,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
@@ -196,6 +197,7 @@ func (t *trial) day(ctx context.Context) (metrics string) {
 			}
 		},
 		func(ctx context.Context) func() bool { return t.rotate(ctx, "seam_cst1_second") },
+		t.strip,
 		t.editDuringCall,
 		t.rename,
 		func(ctx context.Context) func() bool {
@@ -234,6 +236,18 @@ func (t *trial) rotate(ctx context.Context, token string) func() bool {
 	})
 	return func() bool {
 		return t.holds(ctx, sessionName, token) && t.session(ctx).Status.LastHandledRefreshRequest == token
+	}
+}
+
+// strip takes the operator's label off the Secret, and waits for it to be back.
+func (t *trial) strip(ctx context.Context) func() bool {
+	stripped := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: sessionName}}
+	without := client.RawPatch(types.MergePatchType, []byte(`{"metadata": {"labels": {"`+v1alpha1.LabelManagedBy+`": null}}}`))
+	Expect(api.Patch(ctx, stripped, without)).To(Succeed())
+	return func() bool {
+		current := &corev1.Secret{}
+		err := api.Get(ctx, client.ObjectKeyFromObject(stripped), current)
+		return err == nil && current.Labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedBy
 	}
 }
 

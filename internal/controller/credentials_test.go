@@ -28,6 +28,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/references"
 	"github.com/seam-session-operator/seam-session-operator/internal/seam"
 	"github.com/seam-session-operator/seam-session-operator/internal/seam/seamtest"
 )
@@ -120,6 +121,7 @@ var _ = Describe("A running operator", func() {
 			Expect(w.seam.CallCount()).To(Equal(1), "the clock stands still: there was no minute for a second call")
 		}
 
+		w.clock.Step(pace)
 		w.credential("seam", seamtest.APIKey1)
 		Eventually(w.reasons).WithTimeout(soon).Should(Equal(map[string]int{v1alpha1.ReasonFetched: count}))
 		w.expectAll(metav1.ConditionTrue, v1alpha1.ReasonFetched)
@@ -133,22 +135,26 @@ var _ = Describe("A running operator", func() {
 		Entry("that was missing", "", v1alpha1.ReasonCredentialNotFound, 10, seamtest.Fault{}),
 	)
 
-	It("has all sessions Ready within seconds of any change of the Secret, also where the credential in it is the same", func() {
-		w.seam.FailCredential(seamtest.APIKey1, seamtest.Unauthorized)
+	It("does not call Seam for a credential that is what it was, whatever else of its Secret changes", func() {
+		w.seam.FailCredential(seamtest.APIKey1, seamtest.Forbidden)
 		w.createMany(10)
 		Eventually(w.reasons).WithTimeout(20 * time.Second).Should(Equal(map[string]int{v1alpha1.ReasonUnauthorized: 10}))
-		w.seam.Heal()
-		Expect(w.seam.CallCount()).To(Equal(1))
-
-		w.changeSecret("seam", func(s *corev1.Secret) { s.Annotations = map[string]string{"example.com/approved": "true"} })
-		Eventually(w.reasons).WithTimeout(soon).Should(Equal(map[string]int{v1alpha1.ReasonFetched: 10}))
+		w.clock.Step(pace)
+		Eventually(w.seam.CallCount).WithTimeout(2 * soon).Should(Equal(20))
+		w.clock.Step(pace) // the next call is due after twice that
+		for _, team := range []string{"blue", "red"} {
+			reads := w.requests.reads("seam")
+			w.changeSecret("seam", func(s *corev1.Secret) { s.Labels = map[string]string{"team": team} })
+			Eventually(w.requests.reads).WithArguments("seam").WithTimeout(soon).Should(BeNumerically(">", reads))
+		}
+		Expect(w.seam.CallCount()).To(Equal(20))
 	})
 
 	It("heals by itself when a credential Secret is deleted and made again", func() {
 		w.createMany(10)
 		Eventually(w.reasons).WithTimeout(20 * time.Second).Should(Equal(map[string]int{v1alpha1.ReasonFetched: 10}))
 		Expect(api.Delete(w.ctx, w.secret("seam"))).To(Succeed())
-		w.clock.Step(credentialTTL)
+		w.clock.Step(references.TTL)
 		w.refresh("jane-0", "jane-1", "jane-2")
 		Eventually(w.reasons).WithTimeout(soon).Should(Equal(map[string]int{v1alpha1.ReasonFetched: 7, v1alpha1.ReasonCredentialNotFound: 3}))
 		w.expectReady("jane-0")
@@ -158,7 +164,7 @@ var _ = Describe("A running operator", func() {
 		Expect(w.seam.CallCount()).To(Equal(13), "who was well was not asked for again")
 	})
 
-	It("neither lists nor watches Secrets that are not its own or in use", func() {
+	It("sees of Secrets that are not its own or in use the metadata alone, and that only while a credential is broken", func() {
 		for _, name := range []string{"stranger", "taken"} {
 			Expect(api.Create(w.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}})).To(Succeed())
 		}
@@ -175,14 +181,14 @@ var _ = Describe("A running operator", func() {
 		Eventually(w.reasons).WithTimeout(20 * time.Second).Should(Equal(map[string]int{
 			v1alpha1.ReasonFetched: 2, v1alpha1.ReasonUnauthorized: 1, v1alpha1.ReasonSecretConflict: 1,
 		}))
-		Eventually(w.requests.watched).WithTimeout(soon).Should(Equal([]string{"broken"}))
+		Eventually(w.requests.watchesOfAll).WithTimeout(soon).Should(Equal(1), "while a credential is broken, the Secrets of its namespace are watched")
 		for _, request := range w.requests.all() {
-			selector, single := request.query.Get("labelSelector"), request.query.Get("fieldSelector")
+			selector := request.query.Get("labelSelector")
 			switch {
 			case request.name != "":
 				Expect(request.name).To(BeElementOf("jane", "john", "taken", "seam", "broken", "key"), request.String())
-			case single != "":
-				Expect(single).To(Equal("metadata.name=broken"), request.String())
+			case request.metadataOnly:
+				Expect(request.query.Get("watch")).To(Equal("true"), request.String())
 			case request.method == http.MethodGet:
 				Expect(selector).To(Equal(v1alpha1.LabelManagedBy+"="+v1alpha1.ManagedBy), request.String())
 			}
@@ -361,6 +367,7 @@ type secretRequests struct {
 type secretRequest struct {
 	method, name string
 	query        url.Values
+	metadataOnly bool
 }
 
 func (r secretRequest) String() string { return r.method + " " + r.name + "?" + r.query.Encode() }
@@ -369,7 +376,8 @@ func (r *secretRequests) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
 		if _, rest, found := strings.Cut(request.URL.Path, "/secrets"); found {
 			r.mu.Lock()
-			r.list = append(r.list, secretRequest{request.Method, strings.TrimPrefix(rest, "/"), request.URL.Query()})
+			metadataOnly := strings.Contains(request.Header.Get("Accept"), "as=PartialObjectMetadata")
+			r.list = append(r.list, secretRequest{request.Method, strings.TrimPrefix(rest, "/"), request.URL.Query(), metadataOnly})
 			r.mu.Unlock()
 		}
 		return next.RoundTrip(request)
@@ -382,14 +390,24 @@ func (r *secretRequests) all() []secretRequest {
 	return slices.Clone(r.list)
 }
 
-// watched returns the names of the single Secrets that are watched, or were.
-func (r *secretRequests) watched() []string {
-	var names []string
+// watchesOfAll is how many watches were begun that are not of the operator's own Secrets.
+func (r *secretRequests) watchesOfAll() int {
+	watches := 0
 	for _, request := range r.all() {
-		name, found := strings.CutPrefix(request.query.Get("fieldSelector"), "metadata.name=")
-		if found && request.query.Get("watch") == "true" && !slices.Contains(names, name) {
-			names = append(names, name)
+		if request.metadataOnly && request.query.Get("watch") == "true" {
+			watches++
 		}
 	}
-	return names
+	return watches
+}
+
+// reads is how often a Secret was read by its name.
+func (r *secretRequests) reads(name string) int {
+	reads := 0
+	for _, request := range r.all() {
+		if request.method == http.MethodGet && request.name == name {
+			reads++
+		}
+	}
+	return reads
 }

@@ -508,11 +508,14 @@ var _ = Describe("An answer that is unusual and good", func() {
 		It("removes the Secret where that is wanted, and writes it anew once the session is extended", func() {
 			written(seamtest.PastExpiry, whenSessionEnds(v1alpha1.RetentionDelete))
 			expectEnded()
+			w.advance(2 * time.Minute)
+			expectEnded()
 			w.expectNoSecret("jane")
 			Expect(w.session("jane").Status.SecretName).To(BeEmpty())
 			Expect(w.eventReasons()).To(ContainElement("SecretDeleted"))
 
 			w.seam.Heal()
+			w.seam.Extend(seamtest.JohnSessionID, w.ends.Add(24*time.Hour))
 			w.expectRecovery()
 			Expect(text(w.secret("jane"))).To(HaveKeyWithValue("token", seamtest.JohnToken))
 		})
@@ -546,11 +549,11 @@ var _ = Describe("A session that Seam does not find", func() {
 		expectNotFound()
 		before := w.secret("jane")
 
-		for _, wait := range []time.Duration{5, 10, 20, 40} {
+		for _, wait := range []time.Duration{5, 10, 20} {
 			Expect(w.untilNextCall()).To(Equal(wait * time.Second))
 			Expect(w.secret("jane")).To(Equal(before))
 		}
-		Expect(w.untilNextCall()).To(Equal(80 * time.Second))
+		Expect(w.untilNextCall()).To(Equal(40 * time.Second))
 		w.expectNoSecret("jane")
 		expectNotFound()
 		Expect(w.session("jane").Status.SecretName).To(BeEmpty())
@@ -671,6 +674,7 @@ var _ = Describe("A user with several sessions", func() {
 		Expect(w.secret("jane")).To(Equal(before))
 		w.advance(time.Second)
 		Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionExpired))
+		w.advance(time.Hour)
 		w.expectNoSecret("jane")
 	})
 
@@ -689,12 +693,9 @@ var _ = Describe("A failure shortly before the end", func() {
 		w := newMatrixWorld()
 		w.hourly("jane")
 		w.settle("jane")
-		w.advance(w.ends.Add(-3 * time.Second).Sub(w.clock.Now()))
+		w.advance(w.ends.Add(-15 * time.Second).Sub(w.clock.Now()))
 		w.seam.Fail(seamtest.Unauthorized)
-		w.change("jane", func(s *v1alpha1.SeamClientSession) {
-			s.Annotations = map[string]string{v1alpha1.AnnotationRefreshRequestedAt: "now"}
-		})
-		w.settle("jane")
+		w.advance(12 * time.Second)
 		Expect(w.condition("jane", v1alpha1.ConditionSynced).Status).To(Equal(metav1.ConditionFalse))
 		w.advance(2 * time.Second)
 		w.expectReady("jane")

@@ -8,11 +8,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// queue lets what happens outside the watches, a changed credential or a free slot, bring sessions back to the workers.
+// queue lets what happens outside the controller's watches, such as a call that is free, enqueue sessions.
 type queue struct {
-	mu     sync.Mutex
-	work   workqueue.TypedRateLimitingInterface[reconcile.Request]
-	nudged map[types.NamespacedName]struct{}
+	mu   sync.Mutex
+	work workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
 
 func (q *queue) start(work workqueue.TypedRateLimitingInterface[reconcile.Request]) {
@@ -21,8 +20,8 @@ func (q *queue) start(work workqueue.TypedRateLimitingInterface[reconcile.Reques
 	q.work = work
 }
 
-// wake brings a session back to a worker.
-func (q *queue) wake(key types.NamespacedName) {
+// enqueue has a worker look at a session.
+func (q *queue) enqueue(key types.NamespacedName) {
 	q.mu.Lock()
 	work := q.work
 	q.mu.Unlock()
@@ -30,30 +29,3 @@ func (q *queue) wake(key types.NamespacedName) {
 		work.Add(reconcile.Request{NamespacedName: key})
 	}
 }
-
-// nudge brings a session back to a worker, which is told that something it refers to has changed.
-func (q *queue) nudge(key types.NamespacedName) {
-	q.mark(key)
-	q.wake(key)
-}
-
-// mark has the next worker told that something a session refers to has changed.
-func (q *queue) mark(key types.NamespacedName) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.nudged == nil {
-		q.nudged = map[types.NamespacedName]struct{}{}
-	}
-	q.nudged[key] = struct{}{}
-}
-
-// changed says, once, whether a session was nudged.
-func (q *queue) changed(key types.NamespacedName) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	_, nudged := q.nudged[key]
-	delete(q.nudged, key)
-	return nudged
-}
-
-func (q *queue) forget(key types.NamespacedName) { q.changed(key) }

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -14,6 +15,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/lifecycle"
+	"github.com/seam-session-operator/seam-session-operator/internal/references"
+	"github.com/seam-session-operator/seam-session-operator/internal/seam"
 	"github.com/seam-session-operator/seam-session-operator/internal/secret"
 )
 
@@ -23,42 +27,40 @@ type Reconciler struct {
 	client client.Client
 	// live reads from the API server what the cache does not hold because it is not ours.
 	live   client.Reader
+	seam   *seam.Client
 	events recorder.EventRecorder
 	clock  clock.Clock
 
-	queue       queue
-	credentials credentials
-	watches     watches
-	sessions    recent[*v1alpha1.SeamClientSession]
-	secrets     recent[*corev1.Secret]
-	repairs     repairs
+	queue    queue
+	reader   *references.Reader
+	waiting  *references.Waiting
+	sessions mutationCache[*v1alpha1.SeamClientSession]
+	secrets  mutationCache[*corev1.Secret]
+	memory   memory
 }
 
-// observation is what is known of one session before anything is done.
+// observation is what is known of one session before anything is done: what is decided from, and what it was read from.
 type observation struct {
-	// session is the newest copy that is known. It is read only.
-	session *v1alpha1.SeamClientSession
+	lifecycle.Observation
 	// saved is the status that the API server has.
 	saved *v1alpha1.SeamClientSessionStatus
-	// secret is the newest known copy of the Secret that the spec names, without its data; nil if the operator has none
-	// of that name.
+	// secret is the newest known copy of the Secret that the spec names, without its data; nil if there is none, or one of
+	// somebody else's that has not been in the way yet.
 	secret *corev1.Secret
-	state  secret.State
-	// changed says that a Secret which the session refers to has changed since it failed.
-	changed bool
-	// repairs are the times that the Secret was put right lately.
-	repairs repairHistory
 }
 
-// Reconcile brings one session up to date: it observes, decides whether Seam is due, acts, and reports.
+// Reconcile brings one session up to date: it observes, decides what is due, fetches that from Seam, applies it to the
+// Secret, and reports what came of it.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	seen, err := r.observe(ctx, req.NamespacedName)
 	if err != nil || seen == nil {
 		return ctrl.Result{}, err
 	}
-	ctx = logf.IntoContext(ctx, logf.FromContext(ctx).WithValues("generation", seen.session.Generation))
-	result := r.act(ctx, seen, decide(seen, r.now()))
-	return r.report(ctx, seen, result)
+	ctx = logf.IntoContext(ctx, logf.FromContext(ctx).WithValues("generation", seen.Session.Generation))
+	decision := lifecycle.Decide(seen.Observation, r.now())
+	fetched := r.fetch(ctx, seen, decision)
+	applied := r.apply(ctx, seen, fetched)
+	return r.report(ctx, seen, lifecycle.Attempt{Decision: decision, Fetch: fetched, Applied: applied})
 }
 
 // observe returns what is known of a session, or nil if it is gone or going.
@@ -79,43 +81,70 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*ob
 	if session.ResourceVersion == cached.ResourceVersion {
 		saved = &cached.Status
 	}
-	current, err := r.ownSecret(ctx, types.NamespacedName{Namespace: key.Namespace, Name: session.SecretName()})
+	current, err := r.currentSecret(ctx, session)
 	if err != nil {
 		return nil, err
 	}
+	known := r.memory.of(key, r.now())
 	return &observation{
-		session: session,
-		saved:   saved,
-		secret:  current,
-		state:   secret.Inspect(current, session),
-		changed: r.queue.changed(key),
-		repairs: r.repairs.of(key, r.now()),
+		Observation: lifecycle.Observation{
+			Session:          session,
+			Secret:           secret.Inspect(current, session),
+			ReferenceChanged: lifecycle.AwaitsReference(&session.Status) && r.waiting.Changed(key),
+			Drift:            known.drift,
+			UnsavedCall:      known.unsavedCall,
+		},
+		saved:  saved,
+		secret: current,
 	}, nil
 }
 
-// ownSecret returns the operator's Secret of that name, without its data, or nil if there is none.
-func (r *Reconciler) ownSecret(ctx context.Context, key types.NamespacedName) (*corev1.Secret, error) {
+// currentSecret returns the Secret that a session names, without its data, or nil if there is none.
+func (r *Reconciler) currentSecret(ctx context.Context, session *v1alpha1.SeamClientSession) (*corev1.Secret, error) {
+	key := types.NamespacedName{Namespace: session.Namespace, Name: session.SecretName()}
 	cached := &corev1.Secret{}
 	err := r.client.Get(ctx, key, cached)
-	if apierrors.IsNotFound(err) {
-		written, _ := r.secrets.missing(key, r.now())
-		return written, nil
+	if err == nil {
+		return r.secrets.newest(cached), nil
 	}
-	if err != nil {
+	if !apierrors.IsNotFound(err) {
 		return nil, err
 	}
-	return r.secrets.newest(cached), nil
+	if written, ok := r.secrets.missing(key, r.now()); ok {
+		return written, nil
+	}
+	// The cache has what bears the operator's label. What was written, or stood in the way, may be there without it.
+	synced := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionSynced)
+	if session.Status.SecretName == key.Name || synced != nil && synced.Reason == v1alpha1.ReasonSecretConflict {
+		return r.liveSecret(ctx, key)
+	}
+	return nil, nil
+}
+
+// liveSecret reads a Secret from the API server, with all its metadata and without its data; nil if there is none.
+func (r *Reconciler) liveSecret(ctx context.Context, key types.NamespacedName) (*corev1.Secret, error) {
+	live := &corev1.Secret{}
+	if err := r.live.Get(ctx, key, live); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return secret.WithoutData(live), nil
+}
+
+// digest is what goes into memory of a Secret.
+func digest(s *corev1.Secret) *corev1.Secret {
+	kept, err := secret.Digest(s)
+	if digested, ok := kept.(*corev1.Secret); err == nil && ok {
+		return digested
+	}
+	return nil
 }
 
 // forget drops what is remembered of a session that is gone.
 func (r *Reconciler) forget(key types.NamespacedName) {
 	r.sessions.forget(key)
-	r.queue.forget(key)
-	r.repairs.forget(key)
+	r.waiting.Remove(key)
+	r.memory.forget(key)
 }
-
-// notBefore is a time in whole seconds that is not before t.
-func notBefore(t time.Time) time.Time { return t.UTC().Add(time.Second - 1).Truncate(time.Second) }
 
 // now is the time in whole seconds, which is how the status keeps times: so what is stored and what is computed never
 // differ.

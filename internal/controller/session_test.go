@@ -97,6 +97,7 @@ var _ = Describe("A session", func() {
 		w.change("jane", func(s *v1alpha1.SeamClientSession) {
 			s.Annotations = map[string]string{v1alpha1.AnnotationRefreshRequestedAt: "now"}
 		})
+		w.advance(pace)
 		w.settle("jane")
 		w.settle("jane")
 		Expect(w.seam.CallCount()).To(Equal(2))
@@ -121,6 +122,7 @@ var _ = Describe("A session", func() {
 	It("moves to another Secret when secret.name changes, and removes the old one", func() {
 		w.ready("jane")
 		w.change("jane", func(s *v1alpha1.SeamClientSession) { s.Spec.Secret.Name = "other" })
+		w.advance(pace)
 		w.settle("jane")
 		Expect(text(w.secret("other"))).To(HaveKeyWithValue("token", seamtest.JohnToken))
 		w.expectNoSecret("jane")

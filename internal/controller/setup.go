@@ -5,7 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -18,12 +18,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/recorder"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/references"
 	"github.com/seam-session-operator/seam-session-operator/internal/seam"
 	"github.com/seam-session-operator/seam-session-operator/internal/secret"
 )
@@ -31,8 +31,8 @@ import (
 // Name is the name of the operator: the reporting controller of its events, and the controller in its metrics.
 const Name = "seam-session-operator"
 
-// indexReferences finds the sessions of a namespace that refer to a Secret.
-const indexReferences = "spec.references"
+// indexController finds the Secrets of a namespace that an object controls, by its UID.
+const indexController = "metadata.controller.uid"
 
 const (
 	// reconcileTimeout bounds one reconcile: a call to Seam, which bounds itself, and a few to the API server.
@@ -40,8 +40,6 @@ const (
 	// firstRetry and longestRetry bound the pause after the API server did not take a status.
 	firstRetry, longestRetry = 500 * time.Millisecond, time.Minute
 )
-
-var secretListKind = corev1.SchemeGroupVersion.WithKind("SecretList")
 
 // CacheOptions is what the cache of the manager must hold for the reconciler: of Secrets only the operator's own, and of
 // those a digest in place of the data.
@@ -69,7 +67,7 @@ type Options struct {
 	Seam *seam.Client
 	// Workers is how many sessions are worked on at a time, at least 1.
 	Workers int
-	Clock   clock.Clock
+	Clock   clock.WithDelayedExecution
 }
 
 // SetupWithManager makes a Reconciler and lets the manager run it.
@@ -81,7 +79,7 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, options Options) er
 		return err
 	}
 	r := New(mgr.GetClient(), mgr.GetAPIReader(), watcher, mgr.GetEventRecorder(Name), options)
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.SeamClientSession{}, indexReferences, indexedReferences); err != nil {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Secret{}, indexController, controllerUID); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
@@ -102,29 +100,28 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, options Options) er
 // New makes a Reconciler. Its client reads sessions and the operator's own Secrets, as CacheOptions has them; live reads
 // from the API server; watcher watches single Secrets.
 func New(cached client.Client, live client.Reader, watcher client.WithWatch, events recorder.EventRecorder, options Options) *Reconciler {
-	r := &Reconciler{client: cached, live: live, events: events, clock: options.Clock}
-	r.credentials.live, r.credentials.seam, r.credentials.clock = live, options.Seam, options.Clock
-	r.watches.client, r.watches.clock = watcher, options.Clock
-	r.watches.wanted = func(ctx context.Context, key types.NamespacedName) bool { return len(r.referring(ctx, key)) > 0 }
-	r.watches.changed = r.referenceChanged
+	r := &Reconciler{client: cached, live: live, seam: options.Seam, events: events, clock: options.Clock}
+	r.reader = references.NewReader(live, options.Clock)
+	r.waiting = references.NewWaiting(watcher, r.reader, options.Clock, r.queue.enqueue)
 	return r
 }
 
 // start is called with the controller's work queue before the first session is reconciled.
 func (r *Reconciler) start(ctx context.Context, work workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	r.queue.start(work)
-	r.watches.start(ctx)
+	r.waiting.Start(ctx)
+	go watchClock(ctx, r.clock, r.enqueueAll)
 	return nil
 }
 
-// secretHandler brings back the session that a Secret of ours names, before and after a change.
+// secretHandler enqueues the session that a Secret of ours names or is controlled by, before and after a change.
 func (r *Reconciler) secretHandler() handler.EventHandler {
 	enqueue := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, s client.Object) []reconcile.Request {
-		name := s.GetAnnotations()[v1alpha1.AnnotationSession]
-		if name == "" {
-			return nil
+		var requests []reconcile.Request
+		for _, name := range secret.Sessions(s) {
+			requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: s.GetNamespace(), Name: name}})
 		}
-		return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: s.GetNamespace(), Name: name}}}
+		return requests
 	})
 	return handler.Funcs{
 		CreateFunc: enqueue.Create,
@@ -136,38 +133,9 @@ func (r *Reconciler) secretHandler() handler.EventHandler {
 	}
 }
 
-// referenceChanged lets every session that failed and refers to a Secret try again at once: the Secret has changed.
-func (r *Reconciler) referenceChanged(ctx context.Context, key types.NamespacedName, failed []*seam.Connection) {
-	r.credentials.changed(key) // before anybody is woken, who would try the former credential
-	for _, connection := range failed {
-		connection.Reset()
+func controllerUID(object client.Object) []string {
+	if controller := metav1.GetControllerOfNoCopy(object); controller != nil {
+		return []string{string(controller.UID)}
 	}
-	for _, session := range r.referring(ctx, key) {
-		r.queue.nudge(session)
-	}
-}
-
-// referring returns the sessions that refer to a Secret and were not brought up to date: a change of it may help them.
-func (r *Reconciler) referring(ctx context.Context, key types.NamespacedName) []types.NamespacedName {
-	var sessions v1alpha1.SeamClientSessionList
-	if err := r.client.List(ctx, &sessions, client.InNamespace(key.Namespace), client.MatchingFields{indexReferences: key.Name}); err != nil {
-		logf.FromContext(ctx).Error(err, "listing the sessions that refer to a Secret", "secret", key)
-		return nil
-	}
-	var keys []types.NamespacedName
-	for i := range sessions.Items {
-		session := r.sessions.newest(&sessions.Items[i])
-		if meta.IsStatusConditionFalse(session.Status.Conditions, v1alpha1.ConditionSynced) {
-			keys = append(keys, client.ObjectKeyFromObject(session))
-		}
-	}
-	return keys
-}
-
-func indexedReferences(object client.Object) []string {
-	session, ok := object.(*v1alpha1.SeamClientSession)
-	if !ok {
-		return nil
-	}
-	return references(session)
+	return nil
 }

@@ -1,8 +1,8 @@
 package controller
 
 import (
+	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -20,8 +20,9 @@ const hush = "hush"
 
 // Who and what there is in every simulation.
 var (
-	simSessions = []string{"anna", "bert", "carl", "dora"}
+	simSessions = []string{"anna", "bert", "carl", "dora", "emil"}
 	simKeys     = []string{"user_hush_1", "user_hush_2", "user_hush_3"}
+	simTypos    = []string{"user_hush_typo", "user_hush_2", "user_hush_\t1", "", "\n"}
 	// simCredentials are the values that the credential Secrets go through: of two workspaces, of several kinds, and wrong.
 	simCredentials = []string{
 		"seam_hush_key1", "seam_hush_key1", "seam_hush_key1b", "seam_hush_key2", "seam_at_hush", "seam_hush_unknown",
@@ -33,23 +34,30 @@ var (
 		nil, nil,
 		{"token": "{{ .token }}", "config.json": `{"token": {{ .token | toJson }}, "until": {{ .expires_at | toJson }}}`},
 		{"SEAM": "{{ .token }}"},
-		{"token": "{{ .no_such_field }}"},
+		{"token": simBadTemplate},
 	}
 )
 
+const simBadTemplate = "{{ .no_such_field }}"
+
 // act lets somebody do something, and returns a line about it.
 func (s *simulation) act() string {
+	s.caused()
 	switch n := s.rand.IntN(100); {
-	case n < 40:
+	case n < 35:
 		return "user: " + s.user()
+	case n < 50:
+		return "colleague: " + s.changesReference()
 	case n < 65:
-		return "colleague: " + s.colleague()
+		return "colleague: " + s.changesSecret()
 	}
-	return "Seam: " + s.seamActs()
+	id := pick(s, s.seam.ids...)
+	session, found := s.seam.Session(id)
+	if !found {
+		return "Seam " + s.addSeamSession()
+	}
+	return "Seam " + pick(s, simSeamActs...)(s, session)
 }
-
-// pick returns one of some values.
-func pick[T any](s *simulation, values ...T) T { return values[s.rand.IntN(len(values))] }
 
 // user does what the users of sessions do.
 func (s *simulation) user() string {
@@ -59,168 +67,228 @@ func (s *simulation) user() string {
 		return s.createSession(name)
 	}
 	session = session.DeepCopy()
-	did := ""
+	before, did := session.Spec.DeepCopy(), ""
 	switch n := s.rand.IntN(100); {
-	case n < 12:
-		s.must(s.api.remove(s.ctx, session))
-		s.concerns(name)
+	case n < 8:
+		s.must(s.api.remove(session, client.Preconditions{}))
 		return "deletes " + name
-	case n < 30:
-		request := fmt.Sprintf("request-%d", s.steps)
-		session.Annotations = map[string]string{v1alpha1.AnnotationRefreshRequestedAt: request}
+	case n < 25:
+		session.Annotations = map[string]string{v1alpha1.AnnotationRefreshRequestedAt: fmt.Sprintf("request-%d", s.steps)}
 		did = "requests a refresh of " + name
-	case n < 40:
-		session.Spec.Suspend = !session.Spec.Suspend
-		did = fmt.Sprintf("sets suspend of %s to %t", name, session.Spec.Suspend)
-	case n < 45:
+	case n < 29:
 		session.Labels = map[string]string{"step": fmt.Sprint(s.steps)}
 		did = "labels " + name
 	default:
-		did = s.edit(session) + " of " + name
+		pick(s, simEdits...)(s, &session.Spec)
+		did = "edits " + name + ": " + describe(session.Spec)
 	}
 	if nameTaken(session) {
 		return "changes nothing"
 	}
-	s.must(s.api.update(s.ctx, session))
-	s.concerns(name)
+	s.must(s.api.update(session))
+	if session.Generation > 1 && s.chance(75) {
+		s.later(func() string { return s.takesBack(session, before) })
+	}
 	return did
+}
+
+// takesBack undoes an edit of a spec. At that moment Seam may err.
+func (s *simulation) takesBack(edited *v1alpha1.SeamClientSession, before *v1alpha1.SeamClientSessionSpec) string {
+	session := s.api.session(edited.Name)
+	if session == nil || session.UID != edited.UID || session.Generation != edited.Generation {
+		return "nobody takes back the edit of " + edited.Name
+	}
+	session = session.DeepCopy()
+	session.Spec = *before
+	s.must(s.api.update(session))
+	return "user: takes back the edit of " + edited.Name + s.mayErr()
+}
+
+func (s *simulation) mayErr() string {
+	s.caused()
+	if s.calm || !s.chance(50) {
+		return ""
+	}
+	s.seam.lies = append(s.seam.lies, pick(s, simStray, simStray, pick(s, simLies...)))
+	return ", and Seam errs once: " + s.seam.lies[0].name
 }
 
 func (s *simulation) createSession(name string) string {
 	session := &v1alpha1.SeamClientSession{ObjectMeta: metav1.ObjectMeta{Namespace: simNamespace, Name: name}}
 	session.Spec.Secret.Type = pick(s, "Opaque", "Opaque", "Opaque", "example.com/token")
 	session.Spec.CredentialSecretRef.Name = "credential-1"
-	s.editSelector(session)
-	for range s.rand.IntN(4) {
-		s.edit(session)
+	session.Spec.Secret.RetentionPolicy.WhenSessionEnds = pick(s, v1alpha1.RetentionDelete, v1alpha1.RetentionDelete, v1alpha1.RetentionRetain)
+	editSelector(s, &session.Spec)
+	for range s.rand.IntN(3) {
+		pick(s, simEdits...)(s, &session.Spec)
 	}
 	if nameTaken(session) {
 		session.Spec.Secret.Name = ""
 	}
-	s.must(s.api.create(s.ctx, session))
-	clear(s.facts(name).told) // to another object of that name
-	s.concerns(name)
-	return fmt.Sprintf("creates %s: %s", name, describe(session))
+	s.must(s.api.create(session))
+	s.objects[name] = nil // what is known of another object of that name
+	return "creates " + name + ": " + describe(session.Spec)
+}
+
+// simReferences are the Secrets that a session refers to.
+func simReferences(session *v1alpha1.SeamClientSession) []string {
+	names := []string{session.Spec.CredentialSecretRef.Name}
+	if ref := session.Spec.UserIdentifierKeySecretRef; ref != nil {
+		names = append(names, ref.Name)
+	}
+	return names
 }
 
 // nameTaken says what the CRD rejects: the token would overwrite what it is fetched with.
 func nameTaken(session *v1alpha1.SeamClientSession) bool {
-	return slices.Contains(references(session), session.SecretName())
+	return slices.Contains(simReferences(session), session.SecretName())
 }
 
-func describe(session *v1alpha1.SeamClientSession) string {
-	spec := &session.Spec
-	return fmt.Sprintf("selector %s%s%v credential %s/%s workspace %q secret %q template %v interval %v renewBefore %v retention %v",
-		spec.ClientSessionID, spec.UserIdentifierKey, spec.UserIdentifierKeySecretRef, spec.CredentialSecretRef.Name,
-		spec.CredentialSecretRef.Key, spec.WorkspaceID, spec.Secret.Name, slices.Sorted(maps.Keys(spec.Secret.Template)),
-		spec.RefreshInterval, spec.RenewBefore, spec.Secret.RetentionPolicy)
+func describe(spec v1alpha1.SeamClientSessionSpec) string {
+	encoded, _ := json.Marshal(spec)
+	return string(encoded)
 }
 
-// edit changes one thing of a spec, as the CRD lets a user.
-func (s *simulation) edit(session *v1alpha1.SeamClientSession) string {
-	spec := &session.Spec
-	switch s.rand.IntN(8) {
-	case 0:
-		s.editSelector(session)
-		return "edits the selector"
-	case 1:
+// simEdits change one thing of a spec each, as the CRD lets a user.
+var simEdits = []func(*simulation, *v1alpha1.SeamClientSessionSpec){
+	editSelector, editSelector, mistype, mistype, mistype,
+	func(_ *simulation, spec *v1alpha1.SeamClientSessionSpec) { spec.Suspend = !spec.Suspend },
+	func(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
 		spec.CredentialSecretRef.Name = pick(s, "credential-1", "credential-1", "credential-2")
-		return "edits the credential"
-	case 2:
+	},
+	func(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
 		spec.WorkspaceID = pick(s, "", "", seamtest.Workspace1, seamtest.Workspace2)
-		return "edits the workspace"
-	case 3:
+	},
+	func(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
 		spec.RefreshInterval = pick(s, nil, &metav1.Duration{Duration: 30 * time.Second}, &metav1.Duration{Duration: 10 * time.Minute})
-		return "edits the interval"
-	case 4:
+	},
+	func(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
 		spec.RenewBefore = pick(s, nil, &metav1.Duration{Duration: 10 * time.Minute}, &metav1.Duration{Duration: 48 * time.Hour})
-		return "edits renewBefore"
-	case 5:
+	},
+	func(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
 		spec.Secret.Name = pick(s, simSecretNames...)
-		return fmt.Sprintf("edits secret.name (%q)", spec.Secret.Name)
-	case 6:
+	},
+	func(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
 		spec.Secret.Template = pick(s, simTemplates...)
-		return "edits the template"
-	}
-	actions := []v1alpha1.RetentionAction{v1alpha1.RetentionDelete, v1alpha1.RetentionRetain}
-	spec.Secret.RetentionPolicy.WhenDeleted = pick(s, actions...)
-	spec.Secret.RetentionPolicy.WhenSessionEnds = pick(s, actions...)
-	return fmt.Sprintf("edits the retention policy %v", spec.Secret.RetentionPolicy)
+	},
+	func(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
+		policy := &spec.Secret.RetentionPolicy
+		policy.WhenDeleted = pick(s, v1alpha1.RetentionDelete, v1alpha1.RetentionRetain)
+		policy.WhenSessionEnds = pick(s, v1alpha1.RetentionDelete, v1alpha1.RetentionRetain)
+	},
 }
 
-func (s *simulation) editSelector(session *v1alpha1.SeamClientSession) {
-	spec := &session.Spec
+func mistype(_ *simulation, spec *v1alpha1.SeamClientSessionSpec) {
+	spec.ClientSessionID, spec.UserIdentifierKey, spec.UserIdentifierKeySecretRef = "cst_typo", "", nil
+}
+
+func editSelector(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
 	spec.ClientSessionID, spec.UserIdentifierKey, spec.UserIdentifierKeySecretRef = "", "", nil
-	switch s.rand.IntN(5) {
+	switch s.rand.IntN(6) {
 	case 0:
-		spec.UserIdentifierKey = pick(s, simKeys...)
-	case 1:
+		spec.UserIdentifierKey = pick(s, append([]string{"user_hush_typo"}, simKeys...)...)
+	case 1, 2:
 		spec.UserIdentifierKeySecretRef = &v1alpha1.SecretKeyReference{Name: "user", Key: "key"}
 	default:
-		spec.ClientSessionID = fmt.Sprintf("cst%d", 1+s.rand.IntN(max(4, s.seamIDs)))
+		spec.ClientSessionID = fmt.Sprintf("cst%d", 1+s.rand.IntN(len(s.seam.ids)+1))
 	}
 }
 
-// colleague does what others do with the Secrets of the namespace.
-func (s *simulation) colleague() string {
-	if s.chance(45) {
-		return s.changesReference()
-	}
-	name := pick(s, "anna", "bert", "carl", "dora", "shared", "another", "theirs")
+// changesReference does what colleagues do with a Secret that sessions refer to, and may take it back.
+func (s *simulation) changesReference() string {
+	name := pick(s, "credential-1", "credential-1", "credential-2", "user", "user")
 	current := s.api.secret(name)
-	if current == nil {
-		if !s.chance(20) {
-			return "finds no " + name
-		}
-		s.must(s.api.create(s.ctx, foreignSecret(name)))
-		s.concernsSecret(name)
-		return "creates a Secret " + name
+	key, value := v1alpha1.DefaultCredentialKey, pick(s, simCredentials...)
+	if name == "user" {
+		key, value = "key", pick(s, append(slices.Clone(simKeys), simTypos...)...)
 	}
-	edited := current.DeepCopy()
-	did := s.editSecret(edited)
-	switch did {
-	case "deletes":
-		s.must(s.api.remove(s.ctx, edited))
-	case "replaces":
-		s.must(s.api.remove(s.ctx, edited))
-		s.must(s.api.create(s.ctx, foreignSecret(name)))
+	did := fmt.Sprintf("writes %q into %s", value, name)
+	switch n := s.rand.IntN(100); {
+	case current != nil && n < 25:
+		edited := current.DeepCopy()
+		edited.Labels = map[string]string{"team": fmt.Sprint(s.steps)}
+		s.must(s.api.update(edited))
+		return "labels " + name
+	case current != nil && n < 35:
+		s.must(s.api.remove(current, client.Preconditions{}))
+		did = "deletes " + name
 	default:
-		if s.api.update(s.ctx, edited) != nil {
-			return "can't change Secret " + name
-		}
+		s.setReference(name, key, value)
 	}
-	s.concernsSecret(name)
-	return did + " Secret " + name
+	if current != nil && s.chance(60) {
+		s.later(func() string {
+			s.setReference(name, key, string(current.Data[key]))
+			return "colleague: puts back " + name + s.mayErr()
+		})
+	}
+	return did
 }
 
-// editSecret changes a Secret, and says how; the caller deletes it.
-func (s *simulation) editSecret(edited *corev1.Secret) string {
-	switch s.rand.IntN(12) {
-	case 0:
-		edited.Data = map[string][]byte{"token": []byte("scribbled")}
-		return "scribbles on"
-	case 1:
-		edited.Labels = nil
-		return "strips the labels of"
-	case 2:
-		edited.Annotations = nil
-		return "strips the annotations of"
-	case 3:
-		edited.OwnerReferences = nil
-		return "strips the owner of"
-	case 4:
-		edited.Immutable = ptr.To(true)
-		return "makes immutable"
-	case 5:
-		edited.Labels = map[string]string{"team": "a", v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
-		return "labels"
-	case 6, 7:
-		return "replaces"
-	case 8:
-		edited.Annotations = map[string]string{v1alpha1.AnnotationAdoptBy: pick(s, simSessions...)}
-		return "gives away"
+// setReference writes a value into a Secret that sessions refer to.
+func (s *simulation) setReference(name, key, value string) {
+	next, write := foreignSecret(name), s.api.create
+	if current := s.api.secret(name); current != nil {
+		next, write = current.DeepCopy(), s.api.update
 	}
-	return "deletes"
+	next.Data = map[string][]byte{key: []byte(value)}
+	s.must(write(next))
+}
+
+// changesSecret does what colleagues do with other Secrets, and may put labels back.
+func (s *simulation) changesSecret() string {
+	name := pick(s, append([]string{"shared", "another", "theirs"}, simSessions...)...)
+	current := s.api.secret(name)
+	if current == nil && !s.chance(20) {
+		return "finds no " + name
+	}
+	if current == nil || s.chance(25) {
+		if current != nil {
+			s.must(s.api.remove(current, client.Preconditions{}))
+		}
+		if current == nil || s.chance(30) {
+			s.must(s.api.create(foreignSecret(name)))
+		}
+		return "deletes, or replaces, Secret " + name
+	}
+	edited, edit := current.DeepCopy(), pick(s, simSecretEdits...)
+	edit.do(s, edited)
+	if s.api.update(edited) != nil {
+		return "can't change Secret " + name
+	}
+	if s.chance(40) {
+		s.later(func() string {
+			if again := s.api.secret(name); again != nil {
+				again = again.DeepCopy()
+				again.Labels = current.Labels
+				s.must(s.api.update(again))
+			}
+			return "colleague: puts back the labels of Secret " + name
+		})
+	}
+	return edit.name + " Secret " + name
+}
+
+// simSecretEdits are what colleagues do to a Secret.
+var simSecretEdits = []struct {
+	name string
+	do   func(*simulation, *corev1.Secret)
+}{
+	{"scribbles on", func(_ *simulation, held *corev1.Secret) { held.Data = map[string][]byte{"token": []byte("scribbled")} }},
+	{"strips the labels of", func(_ *simulation, held *corev1.Secret) { held.Labels = nil }},
+	{"labels", func(_ *simulation, held *corev1.Secret) { metav1.SetMetaDataLabel(&held.ObjectMeta, "team", "a") }},
+	{"labels as another's", func(_ *simulation, held *corev1.Secret) {
+		metav1.SetMetaDataLabel(&held.ObjectMeta, v1alpha1.LabelManagedBy, "Helm")
+	}},
+	{"strips the annotations of", func(_ *simulation, held *corev1.Secret) { held.Annotations = nil }},
+	{"strips the session of", func(_ *simulation, held *corev1.Secret) { delete(held.Annotations, v1alpha1.AnnotationSession) }},
+	{"edits the session of", func(s *simulation, held *corev1.Secret) {
+		metav1.SetMetaDataAnnotation(&held.ObjectMeta, v1alpha1.AnnotationSession, pick(s, "nobody", "anna", "bert"))
+	}},
+	{"strips the owner of", func(_ *simulation, held *corev1.Secret) { held.OwnerReferences = nil }},
+	{"makes immutable", func(_ *simulation, held *corev1.Secret) { held.Immutable = ptr.To(true) }},
+	{"gives away", func(s *simulation, held *corev1.Secret) {
+		held.Annotations = map[string]string{v1alpha1.AnnotationAdoptBy: pick(s, simSessions...)}
+	}},
 }
 
 func foreignSecret(name string) *corev1.Secret {
@@ -231,120 +299,84 @@ func foreignSecret(name string) *corev1.Secret {
 	}
 }
 
-// changesReference changes a Secret that sessions refer to.
-func (s *simulation) changesReference() string {
-	name := pick(s, "credential-1", "credential-1", "credential-2", "user")
-	current := s.api.secret(name)
-	if current != nil && s.chance(15) {
-		s.must(s.api.remove(s.ctx, current))
-		s.concernsReference(name)
-		return "deletes " + name
-	}
-	key, values := v1alpha1.DefaultCredentialKey, simCredentials
-	if name == "user" {
-		key, values = "key", append([]string{"", "\n"}, simKeys...)
-	}
-	value := pick(s, values...)
-	s.setReference(name, key, value)
-	return fmt.Sprintf("writes %q into %s", value, name)
-}
-
-// setReference writes a value into a Secret that sessions refer to.
-func (s *simulation) setReference(name, key, value string) {
-	next := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: simNamespace, Name: name}, Type: corev1.SecretTypeOpaque}
-	current := s.api.secret(name)
-	if current != nil {
-		next = current.DeepCopy()
-	}
-	next.Data = map[string][]byte{key: []byte(value)}
-	if current == nil {
-		s.must(s.api.create(s.ctx, next))
-	} else {
-		s.must(s.api.update(s.ctx, next))
-	}
-	s.concernsReference(name)
-}
-
-// seamActs does what the owners of sessions do at Seam, and what happens to Seam.
-func (s *simulation) seamActs() string {
-	s.seamChanges++
-	id := fmt.Sprintf("cst%d", 1+s.rand.IntN(max(1, s.seamIDs)))
-	session, found := s.seam.Session(id)
-	switch n := s.rand.IntN(100); {
-	case n < 25:
-		return s.fail()
-	case n < 45:
-		s.seam.Heal()
-		return "heals"
-	case n < 50:
+// simSeamActs are what the owners of sessions do at Seam, and what happens to Seam.
+var simSeamActs = []func(*simulation, seamtest.Session) string{
+	(*simulation).fail, (*simulation).fail, (*simulation).fail, heals, heals, heals, moves, moves, slows, slows, errs, errs,
+	func(s *simulation, _ seamtest.Session) string { return s.addSeamSession() },
+	func(s *simulation, _ seamtest.Session) string {
+		s.seam.addCredentials()
+		return "takes every credential again"
+	},
+	func(s *simulation, _ seamtest.Session) string {
 		value := pick(s, simCredentials[:5]...)
 		s.seam.Revoke(value)
 		return "revokes " + value
-	case n < 57:
-		s.addCredentials()
-		return "takes every credential again"
-	case n < 67 || !found:
-		return s.addSeamSession()
-	case n < 80:
-		session.ExpiresAt = s.truth.Now().Add(s.lifetime())
-		s.seam.Put(session)
-		return fmt.Sprintf("moves the end of %s to %s", id, session.ExpiresAt.Format(time.RFC3339Nano))
-	case n < 88:
-		s.seam.Delete(id)
-		return "deletes " + id
-	case n < 94:
+	},
+	func(s *simulation, session seamtest.Session) string {
+		s.seam.Delete(session.ID)
+		return "deletes " + session.ID
+	},
+	func(s *simulation, session seamtest.Session) string {
 		session.Token = s.newToken()
-		s.seam.Put(session)
-		return fmt.Sprintf("rotates %s to %s", id, session.Token)
-	}
-	s.seam.Delete(id)
-	return "replaces " + id + ", " + s.addSeamSession()
+		s.seam.put(session)
+		return fmt.Sprintf("rotates %s to %s", session.ID, session.Token)
+	},
+}
+
+func errs(s *simulation, _ seamtest.Session) string {
+	s.seam.lies = append(s.seam.lies, pick(s, simLies...))
+	return "errs once: " + s.seam.lies[0].name
+}
+
+func slows(s *simulation, _ seamtest.Session) string {
+	s.seam.slow = pick(s, 5*time.Second, 20*time.Second, simCallTimeout, simCallTimeout)
+	return fmt.Sprintf("takes %s to answer", s.seam.slow)
+}
+
+func heals(s *simulation, _ seamtest.Session) string {
+	s.seam.Heal()
+	s.seam.slow, s.seam.lies = 0, nil
+	return "heals"
+}
+
+func moves(s *simulation, session seamtest.Session) string {
+	session.ExpiresAt = s.truth.Now().Add(s.lifetime())
+	s.seam.put(session)
+	return fmt.Sprintf("moves the end of %s to %s", session.ID, session.ExpiresAt.Format(time.RFC3339Nano))
 }
 
 // fail begins a fault: for all, for a credential, or for a session.
-func (s *simulation) fail() string {
-	fault := pick(s, seamtest.Faults...)
-	switch s.rand.IntN(3) {
-	case 0:
+func (s *simulation) fail(session seamtest.Session) string {
+	fault, value := pick(s, seamtest.Faults...), pick(s, simCredentials[:5]...)
+	switch n := s.rand.IntN(3); {
+	case fault.Name == seamtest.Hang.Name: // which is latency here
+		return slows(s, session)
+	case n == 0:
 		s.seam.Fail(fault)
 		return fmt.Sprintf("fails with %q", fault)
-	case 1:
-		value := pick(s, simCredentials[:5]...)
+	case n == 1:
 		s.seam.FailCredential(value, fault)
 		return fmt.Sprintf("fails for %s with %q", value, fault)
 	}
-	id := fmt.Sprintf("cst%d", 1+s.rand.IntN(max(1, s.seamIDs)))
-	s.seam.FailSession(id, fault)
-	return fmt.Sprintf("fails for %s with %q", id, fault)
-}
-
-// addCredentials makes the credentials valid that can be.
-func (s *simulation) addCredentials() {
-	s.seam.AddCredential("seam_hush_key1", seamtest.Workspace1)
-	s.seam.AddCredential("seam_hush_key1b", seamtest.Workspace1)
-	s.seam.AddCredential("seam_hush_key2", seamtest.Workspace2)
-	s.seam.AddCredential("seam_at_hush", seamtest.Workspace1, seamtest.Workspace2)
+	s.seam.FailSession(session.ID, fault)
+	return fmt.Sprintf("fails for %s with %q", session.ID, fault)
 }
 
 func (s *simulation) addSeamSession() string {
-	s.seamIDs++
 	session := seamtest.Session{
-		ID: fmt.Sprintf("cst%d", s.seamIDs), Token: s.newToken(), CreatedAt: s.truth.Now(),
+		ID: fmt.Sprintf("cst%d", len(s.seam.ids)+1), Token: s.newToken(), CreatedAt: s.truth.Now(),
 		WorkspaceID:       pick(s, seamtest.Workspace1, seamtest.Workspace1, seamtest.Workspace2),
 		UserIdentifierKey: pick(s, append([]string{""}, simKeys...)...),
 	}
 	if !s.chance(10) {
 		session.ExpiresAt = s.truth.Now().Add(s.lifetime())
 	}
-	s.seam.Put(session)
+	s.seam.put(session)
 	return fmt.Sprintf("adds %s of %s for %q with %s until %s", session.ID, session.WorkspaceID, session.UserIdentifierKey,
 		session.Token, session.ExpiresAt.Format(time.RFC3339Nano))
 }
 
-func (s *simulation) newToken() string {
-	s.tokens++
-	return fmt.Sprintf("seam_cst_hush_%d_", s.tokens)
-}
+func (s *simulation) newToken() string { return fmt.Sprintf("seam_cst_hush_%d_", len(s.seam.tokens)) }
 
 // lifetime is how long a session lives from now on: not at all, some seconds, hours, or months; with milliseconds.
 func (s *simulation) lifetime() time.Duration {
@@ -355,42 +387,9 @@ func (s *simulation) lifetime() time.Duration {
 	return time.Duration(s.rand.Int64N(int64(longest/time.Millisecond))) * time.Millisecond
 }
 
-// concerns notes that a session was changed by somebody: that may cost calls and writes.
-func (s *simulation) concerns(names ...string) {
-	for _, name := range names {
-		s.facts(name).caused()
-	}
-}
-
-// concernsSecret notes that a Secret was changed by somebody other than the operator.
-func (s *simulation) concernsSecret(name string) {
-	for _, session := range simSessions {
-		found := s.api.session(session)
-		if found != nil && (found.SecretName() == name || found.Status.SecretName == name) {
-			s.concerns(session)
-		}
-	}
-}
-
-// concernsReference notes that a Secret was changed which sessions refer to.
-func (s *simulation) concernsReference(name string) {
-	for _, session := range simSessions {
-		if found := s.api.session(session); found != nil && slices.Contains(references(found), name) {
-			s.concerns(session)
-		}
-	}
-	s.changedReferences = s.mono.Now()
-	if name != "user" {
-		clear(s.holds) // what Seam said of a credential is of the past once its Secret has changed
-	}
-}
-
 // must stops the simulation where it is wrong itself.
 func (s *simulation) must(err error) {
-	if client.IgnoreNotFound(err) != nil {
+	if err != nil {
 		s.violate(0, "the simulation itself fails: %v", err)
 	}
 }
-
-// seamID is the ID of the nth session that Seam has given out, from zero.
-func seamID(n int) string { return fmt.Sprintf("cst%d", n+1) }

@@ -15,392 +15,342 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
 	"github.com/seam-session-operator/seam-session-operator/internal/seam/seamtest"
-	"github.com/seam-session-operator/seam-session-operator/internal/secret"
 )
 
 const (
-	// simSettling is how long an object may take to become Ready once all is well: the longest interval, the longest sleep,
-	// and some retries.
-	simSettling = time.Hour + 2*longestSleep
-	// simResting is how long it is then watched.
-	simResting = 3 * time.Hour
+	// simApart is the least time between two calls for one object, and simRest that between calls with a credential that Seam
+	// has refused. Times are kept in whole seconds: each may seem a second longer than it was.
+	simApart, simRest = 5*time.Second - time.Second, time.Minute - time.Second
+	// simProof is how far apart, likewise, two answers must be to prove that there is no such session any more.
+	simProof = time.Minute - time.Second
+	// simNoticed is how long the operator may take to notice that its clock was set.
+	simNoticed = 11 * time.Minute
+	// simInterval is the default of refreshInterval.
+	simInterval = time.Hour
+	// simSettling is how long an object may take to become Ready once all is well, and simResting how long it is then watched.
+	simSettling, simResting = simInterval + 20*time.Minute, 3 * time.Hour
 )
+
+// never is when a token ends that has no end.
+var never = dawn.AddDate(1000, 0, 0)
 
 // simChecks is what the invariants are checked by.
 type simChecks struct {
 	objects map[string]*simFacts
-	// holds says until when, by timers' time, no call may be made with a credential.
-	holds map[string]time.Time
-	// changedReferences is when a Secret that sessions refer to was last changed.
-	changedReferences time.Time
-	// jumpedAt is when the operator's clock was last set.
+	written map[string]*simWritten // by the name of the Secret
+	holds   map[simQuestion]time.Time
+	// jumpedAt is when, by mono, the operator's clock was last set.
 	jumpedAt time.Time
 }
 
 func newSimChecks() simChecks {
-	return simChecks{objects: map[string]*simFacts{}, holds: map[string]time.Time{}}
+	return simChecks{objects: map[string]*simFacts{}, written: map[string]*simWritten{}, holds: map[simQuestion]time.Time{}}
 }
 
 // simFacts is what is known of one object from outside.
 type simFacts struct {
-	// told is when the tokens that Seam gave for the object end, by its last word; pending is what the operator has not
-	// written to the status yet.
-	told, pending map[string]*time.Time
-	// pace is how often the last answer allows to ask again, if that is said: after a 401 and a 429.
-	pace time.Duration
-	// goneSince is when Seam began to say that there is no such session, without an answer of another kind since.
-	goneSince time.Time
-	// cause says that something has happened since the last call that may be a cause for another; disturbed that something
-	// has since the last reconcile.
-	cause, disturbed bool
-	lastCall         time.Time // by timers' time
-	calls            int
-	writes           map[string]int // by kind
-	// unsaved says that the last status was not taken by the API server; troubled that a request in the last reconcile
-	// was not answered as it should.
-	unsaved, troubled bool
-	// budgets bound what happens without a cause.
-	callBudget, writeBudget, workBudget simBudget
+	words []*simWord
+	// unsaved says that the status does not say yet what the operator knows.
+	unsaved bool
+	// lastCall is when Seam was last asked, by mono, and lastWall by the operator's clock; zero where the operator can't know.
+	lastCall, lastWall time.Time
+	// calls and writes, of the status and of Secrets, were made.
+	calls, statuses, secrets int
+	budgets                  [2]simBudget // of calls and reconciles
 }
 
-// simBudget is a bucket that fills with time and causes, and must never be empty.
+// simWritten is what the operator last wrote into a Secret, and for whom.
+type simWritten struct {
+	by    string
+	uid   types.UID
+	spec  v1alpha1.SeamClientSessionSpec
+	token string
+	ends  *time.Time
+	held  *corev1.Secret
+}
+
+// simBudget is a bucket that fills with time, and with what happens, and must never be empty.
 type simBudget struct {
 	left float64
 	at   time.Time
 }
 
-func (b *simBudget) spend(now time.Time, period time.Duration, most float64) bool {
-	b.left = min(most, b.left+float64(now.Sub(b.at))/float64(period)) - 1
+func (b *simBudget) spend(now time.Time, period time.Duration) bool {
+	b.left = min(200, b.left+float64(now.Sub(b.at))/float64(period)) - 1
 	b.at = now
 	return b.left >= 0
 }
 
 func (s *simulation) facts(name string) *simFacts {
 	if s.objects[name] == nil {
-		s.objects[name] = &simFacts{told: map[string]*time.Time{}, pending: map[string]*time.Time{}, writes: map[string]int{}}
-		s.objects[name].caused()
+		s.objects[name] = &simFacts{}
+		s.objects[name].caused(4)
 	}
 	return s.objects[name]
 }
 
-// caused notes that something happened which may cost calls and writes.
-func (f *simFacts) caused() {
-	f.cause, f.disturbed = true, true
-	f.callBudget.left += 10
-	f.writeBudget.left += 20
-	f.workBudget.left += 40
+// caused notes that something has happened which may cost calls and writes.
+func (f *simFacts) caused(n float64) {
+	f.budgets[0].left += 2 * n
+	f.budgets[1].left += 10 * n
 }
 
-// jumped notes that the operator's clock is not what it was.
+func (s *simulation) caused() {
+	for _, name := range simSessions {
+		s.facts(name).caused(2)
+	}
+}
+
+// jumped notes that the operator's clock is not what it was, and restarted that it has forgotten what it did not write down.
 func (s *simulation) jumped() {
 	s.jumpedAt = s.mono.Now()
-	s.concerns(simSessions...)
-	clear(s.holds)
+	s.restarted()
 }
 
-// restarted notes that the operator has forgotten what it did not write down.
 func (s *simulation) restarted() {
 	clear(s.holds)
+	s.caused()
 	for _, name := range simSessions {
-		facts := s.facts(name)
-		clear(facts.pending)
-		session := s.api.session(name)
-		if facts.unsaved || session != nil && session.Status.NextFetchTime == nil { // what that waits for may have come
-			facts.caused()
-		}
-		facts.workBudget.left += 10
+		s.facts(name).lastCall = time.Time{}
 	}
 }
 
-// simAnswer is an answer of Seam, as far as it is one.
-type simAnswer struct {
-	status int
-	ok     bool
-	ID     string     `json:"client_session_id"`
-	Token  string     `json:"token"`
-	Ends   *time.Time `json:"expires_at"`
-	Key    string     `json:"user_identifier_key"`
-	Space  string     `json:"workspace_id"`
-	Type   string
-}
-
-func parseAnswer(status int, body []byte) *simAnswer {
-	var read struct {
-		OK      *bool      `json:"ok"`
-		Session *simAnswer `json:"client_session"`
-		Error   struct {
-			Type string `json:"type"`
-		} `json:"error"`
-	}
-	answer := &simAnswer{}
-	if len(body) < 1<<20 && json.Unmarshal(body, &read) == nil && status == http.StatusOK && read.Session != nil {
-		answer = read.Session
-		answer.ok = read.OK == nil || *read.OK
-	}
-	answer.status, answer.Type = status, read.Error.Type
-	if answer.Ends != nil {
-		answer.Ends = new(answer.Ends.Truncate(time.Second))
-	}
-	return answer
-}
-
-// gone says whether Seam says that there is no such session.
-func (a *simAnswer) gone() bool {
-	return a != nil && a.status == http.StatusNotFound && a.Type == "client_session_not_found"
-}
+// awake says whether the operator must have noticed that its clock was set.
+func (s *simulation) awake() bool { return s.mono.Now().Sub(s.jumpedAt) > simNoticed }
 
 // asking checks that a call may be made now.
-func (s *simulation) asking(o *simOperator, credential string) {
-	now, facts := s.mono.Now(), s.facts(o.current)
-	facts.calls++
-	gap := now.Sub(facts.lastCall)
-	if gap <= 4*time.Second && !s.mayAskSoon(o.current, facts) {
-		s.violate(4, "%s is asked for again after %s, and nothing has happened", o.current, gap)
+func (s *simulation) asking(call *simCall) {
+	name, now, wall := call.attempt.name, s.mono.Now(), s.wall.Now()
+	facts := s.facts(name)
+	s.tracef("  %s asks for %v", name, call.question)
+	if gap := now.Sub(facts.lastCall); gap < simApart && !facts.endedBetween(facts.lastWall, wall.Add(time.Second)) || call.attempt.asked {
+		s.violate(4, "%s is fetched again after %s", name, gap)
 	}
-	if until, ok := s.holds[credential]; ok && now.Before(until) {
-		s.violate(4, "%s is asked for with a credential that must not be used for another %s", o.current, until.Sub(now))
+	credential := simQuestion{credential: call.question.credential, workspace: call.question.workspace}
+	if until := s.holds[credential]; now.Before(until) {
+		s.violate(4, "%s is fetched with a credential that must not be used for another %s", name, until.Sub(now))
 	}
-	period := 4 * time.Minute
-	if facts.pace > 0 {
-		period = facts.pace
-	}
-	if session := s.api.session(o.current); session != nil && session.Spec.RefreshInterval != nil {
+	period := 50 * time.Second
+	if session := s.api.session(name); session != nil && session.Spec.RefreshInterval != nil {
 		period = min(period, session.Spec.RefreshInterval.Duration*9/10)
 	}
-	if !facts.callBudget.spend(now, period, 60) {
-		s.violate(4, "%s is asked for too often", o.current)
+	if !facts.budgets[0].spend(now, period) {
+		s.violate(4, "%s is fetched too often", name)
 	}
-	facts.writeBudget.left += 3
-	facts.workBudget.left += 4
-	facts.cause, facts.lastCall = false, now
+	facts.calls++
+	facts.budgets[1].left += 6
+	facts.unsaved, call.attempt.asked = true, true
+	facts.lastCall, facts.lastWall = now, wall
 }
 
-// mayAskSoon says whether there is a cause for a call so soon after the last one.
-func (s *simulation) mayAskSoon(name string, facts *simFacts) bool {
-	session := s.api.session(name)
-	return facts.cause || session == nil || s.atEnd(session, facts) ||
-		s.mono.Now().Sub(s.changedReferences) <= credentialTTL || // what it read may be as old as that
-		!secret.Inspect(s.api.secret(session.SecretName()), session).Intact // which is put right a few times at once
+// endedBetween says whether a token that Seam gave for the object has ended between two readings of the operator's clock.
+func (f *simFacts) endedBetween(from, to time.Time) bool {
+	return slices.ContainsFunc(f.words, func(w *simWord) bool { return w.ends != nil && w.ends.After(from) && !w.ends.After(to) })
 }
 
-// atEnd says whether the last call was before the end of the session, and this one is not: the one at the end may follow
-// soon.
-func (s *simulation) atEnd(session *v1alpha1.SeamClientSession, facts *simFacts) bool {
-	if session.Status.ExpiresAt == nil {
-		return false
-	}
-	since := s.wall.Now().Sub(session.Status.ExpiresAt.Time)
-	return since >= 0 && since < s.mono.Now().Sub(facts.lastCall)+time.Second
-}
-
-// answered notes what Seam said.
-func (s *simulation) answered(o *simOperator, credential string, response *simResponse) {
-	answer, facts := parseAnswer(response.status, response.body.Bytes()), s.facts(o.current)
-	o.answer, o.seamChanges = answer, s.seamChanges
-	s.tracef("  %s is asked for: %d %s %s %s until %v", o.current, answer.status, answer.Type, answer.ID, answer.Token, answer.Ends)
-	facts.pace = 0
-	if !answer.gone() {
-		facts.goneSince = time.Time{}
-	} else if facts.goneSince.IsZero() {
-		facts.goneSince = s.wall.Now()
-	}
-	clear(facts.pending)
-	_, unreadable := strconv.Atoi(response.header.Get("Retry-After"))
+// holdBack notes that Seam does not want to be asked with a credential for a while.
+func (s *simulation) holdBack(call *simCall) {
+	credential := simQuestion{credential: call.question.credential, workspace: call.question.workspace}
+	seconds, err := strconv.Atoi(call.response.Header().Get("Retry-After"))
 	switch {
-	case answer.ok && answer.Token != "":
-		facts.pending[answer.Token] = answer.Ends
-	case answer.status == http.StatusUnauthorized:
-		facts.pace = time.Minute
-		if s.mono.Now().Sub(s.changedReferences) <= watchRetry {
-			break // a watch that is about to be made again forgives once more
-		}
-		s.holds[credential] = s.mono.Now().Add(facts.pace - time.Second)
-	case answer.status == http.StatusTooManyRequests:
-		for _, name := range simSessions { // whoever shares the credential learns of it
-			s.facts(name).writeBudget.left += 2
-			s.facts(name).workBudget.left += 4
-		}
-		facts.pace = 5 * time.Second // a date is of Seam's clock
-		if unreadable != nil {
-			break
-		}
-		facts.pace = 20 * time.Second
-		s.holds[credential] = s.mono.Now().Add(facts.pace - time.Second)
+	case call.attempt.by != s.operator: // who runs by now has not been told
+	case call.response.Code == http.StatusUnauthorized:
+		s.holds[credential] = s.facts(call.attempt.name).lastCall.Add(simRest)
+	case call.response.Code == http.StatusTooManyRequests && err == nil:
+		s.holds[credential] = s.mono.Now().Add(time.Duration(seconds-1) * time.Second)
+		s.caused() // whoever shares the credential learns of it
 	}
 }
 
-// began and ended surround every reconcile.
-func (s *simulation) began(_ *simOperator, name string) {
-	facts := s.facts(name)
-	facts.troubled, facts.disturbed = false, false
-	if !facts.workBudget.spend(s.mono.Now(), 45*time.Second, 200) {
+// began and checkAttempt surround every reconcile.
+func (s *simulation) began(name string) {
+	if !s.facts(name).budgets[1].spend(s.mono.Now(), 4*time.Second) {
 		s.violate(4, "%s is reconciled too often", name)
 	}
 }
 
-func (s *simulation) ended(o *simOperator, name string) {
-	if o.writes > 5 {
-		s.violate(4, "a reconcile of %s made %d writes", name, o.writes)
+func (s *simulation) checkAttempt(attempt *simAttempt, err error) {
+	facts := s.facts(attempt.name)
+	if err != nil || attempt.failed {
+		facts.unsaved = true
+		facts.caused(1)
+	} else {
+		facts.unsaved = false
+		facts.save(attempt.by)
 	}
-	s.checkSecrecy(name)
+	if attempt.writes > 6 {
+		s.violate(4, "a reconcile of %s made %d writes", attempt.name, attempt.writes)
+	}
+	if session := s.api.session(attempt.name); session != nil {
+		status, err := json.Marshal(session.Status)
+		s.must(err)
+		s.says("status", string(status))
+	}
 }
 
-// failedWrite notes that the operator does not know what it has written.
-func (s *simulation) failedWrite(o *simOperator, kind string) {
-	facts := s.facts(o.current)
-	facts.writeBudget.left += 3
-	facts.workBudget.left += 4
-	facts.troubled = true
-	if kind == kindSession {
-		facts.unsaved = true
+// says is invariant 5, for all that the operator shows anywhere.
+func (s *simulation) says(prefix, line string) {
+	if strings.Contains(prefix+line, hush) {
+		s.violate(5, "a secret shows: %s %s", prefix, line)
+	}
+}
+
+// save notes that a process has written down what it was told.
+func (f *simFacts) save(by *simOperator) {
+	for _, w := range f.words {
+		w.saved = w.saved || w.by == by && !w.lost
 	}
 }
 
 // wrote checks a write of the operator that took effect.
-func (s *simulation) wrote(o *simOperator, verb string, before, after client.Object) {
-	name, facts := o.current, s.facts(o.current)
-	facts.writes[kindOf(nonNil(before, after))]++
-	if !facts.writeBudget.spend(s.mono.Now(), 5*time.Minute, 200) {
-		s.violate(4, "too much is written for %s", name)
-	}
-	switch now := nonNil(after, before).(type) {
-	case *v1alpha1.SeamClientSession:
-		old, _ := before.(*v1alpha1.SeamClientSession)
-		if reflect.DeepEqual(old.Status, now.Status) {
-			s.violate(4, "a write of the status of %s changes nothing", name)
-		}
-		facts.unsaved = false
-		s.tracef("    %s", summary(&now.Status))
-		if !old.Status.LastFetchTime.Equal(now.Status.LastFetchTime) || !old.Status.ExpiresAt.Equal(now.Status.ExpiresAt) {
-			maps.Copy(facts.told, facts.pending)
-			clear(facts.pending)
-		}
-	case *corev1.Secret:
-		old, _ := before.(*corev1.Secret)
-		if verb == "delete" {
-			now = nil
-		}
-		s.checkOwner(o, verb, old)
-		s.checkNotLost(o, old, now)
-		if old != nil && now != nil && reflect.DeepEqual(old.Data, now.Data) && reflect.DeepEqual(old.Annotations, now.Annotations) &&
-			reflect.DeepEqual(old.Labels, now.Labels) && reflect.DeepEqual(old.OwnerReferences, now.OwnerReferences) {
-			s.violate(4, "a write of Secret %s changes nothing", now.Name)
+func (s *simulation) wrote(attempt *simAttempt, verb string, before, after client.Object) {
+	name, facts := attempt.name, s.facts(attempt.name)
+	if before != nil && after != nil {
+		same := after.DeepCopyObject().(client.Object)
+		if same.SetResourceVersion(before.GetResourceVersion()); reflect.DeepEqual(before, same) {
+			s.violate(4, "a write for %s changes nothing", name)
 		}
 	}
+	if session, ok := after.(*v1alpha1.SeamClientSession); ok {
+		facts.statuses++
+		facts.save(attempt.by)
+		s.tracef("    %s", summary(&session.Status))
+		return
+	}
+	facts.secrets++
+	if before != nil {
+		s.checkOwner(name, verb, before.(*corev1.Secret))
+		s.checkNotLost(attempt, before.(*corev1.Secret), after)
+	}
+	secret := nonNil(after, before).GetName()
+	delete(s.written, secret)
+	if held, ok := after.(*corev1.Secret); ok {
+		w := &simWritten{by: name, token: tokenIn(held), held: held}
+		if word := attempt.word; word != nil {
+			w.ends, word.lost, word.saved = word.ends, false, true
+		}
+		if session := s.seen(attempt); session != nil {
+			w.uid, w.spec = session.UID, asked(session)
+		}
+		s.written[secret] = w
+	}
+}
+
+// seen is an object as the operator's cache shows it.
+func (s *simulation) seen(attempt *simAttempt) *v1alpha1.SeamClientSession {
+	session, _ := attempt.by.cache[simKey{kindSession, attempt.name}].(*v1alpha1.SeamClientSession)
+	return session
+}
+
+// asked is the part of a spec that says what is to be in the Secret.
+func asked(session *v1alpha1.SeamClientSession) v1alpha1.SeamClientSessionSpec {
+	spec := *session.Spec.DeepCopy()
+	spec.RefreshInterval, spec.RenewBefore, spec.Suspend, spec.Secret.RetentionPolicy.WhenSessionEnds = nil, nil, false, ""
+	spec.Secret.Name = session.SecretName()
+	if spec.Secret.RetentionPolicy.WhenDeleted == "" {
+		spec.Secret.RetentionPolicy.WhenDeleted = v1alpha1.RetentionDelete
+	}
+	return spec
 }
 
 // summary is what a status says, for the trace.
 func summary(status *v1alpha1.SeamClientSessionStatus) string {
-	var said []string
+	said := ""
 	for _, condition := range status.Conditions {
-		said = append(said, fmt.Sprintf("%s=%s (%s)", condition.Type, condition.Status, condition.Reason))
+		said += condition.Type + "=" + string(condition.Status) + " (" + condition.Reason + ") "
 	}
-	return fmt.Sprintf("%s %s until %s, next %s", strings.Join(said, " "), status.ClientSessionID, instant(status.ExpiresAt),
-		instant(status.NextFetchTime))
-}
-
-func nonNil(a, b client.Object) client.Object {
-	if a != nil {
-		return a
-	}
-	return b
+	return fmt.Sprintf("%s%s until %v, next %v", said, status.ClientSessionID, status.ExpiresAt, status.NextFetchTime)
 }
 
 // checkOwner is invariant 3, for a Secret that was there.
-func (s *simulation) checkOwner(o *simOperator, verb string, before *corev1.Secret) {
-	if before == nil {
+func (s *simulation) checkOwner(name, verb string, before *corev1.Secret) {
+	session := s.api.session(name)
+	if session != nil && (ownedBy(before, session) || verb == "update" && adoptable(before, session)) || session == nil {
 		return
 	}
-	session, _ := o.cache.get(kindSession, o.current).(*v1alpha1.SeamClientSession)
-	controller := metav1.GetControllerOf(before)
-	named := before.Annotations[v1alpha1.AnnotationSession]
-	switch {
-	case named == o.current && (controller == nil || controller.Name == o.current):
-	case named == "" && controller != nil && session != nil && controller.UID == session.UID:
-	case verb == "update" && before.Annotations[v1alpha1.AnnotationAdoptBy] == o.current && controller == nil:
-	default:
-		s.violate(3, "%s of Secret %s, which is not of %s: annotations %v", verb, before.Name, o.current, before.Annotations)
-	}
+	s.violate(3, "%s of Secret %s, which is not of %s: annotations %v", verb, before.Name, name, before.Annotations)
+}
+
+// ownedBy says whether a Secret is an object's: by its owner, or, without one, by its word.
+func ownedBy(held *corev1.Secret, session *v1alpha1.SeamClientSession) bool {
+	controller := metav1.GetControllerOf(held)
+	return controller != nil && controller.UID == session.UID ||
+		held.Annotations[v1alpha1.AnnotationSession] == session.Name && (controller == nil || controller.Name == session.Name)
+}
+
+func adoptable(held *corev1.Secret, session *v1alpha1.SeamClientSession) bool {
+	return metav1.GetControllerOf(held) == nil && held.Annotations[v1alpha1.AnnotationAdoptBy] == session.Name
 }
 
 // checkNotLost is invariant 1. The operator has put after in the place of before.
-func (s *simulation) checkNotLost(o *simOperator, before, after *corev1.Secret) {
-	session := s.api.session(o.current)
-	if session == nil || before == nil || s.goodToken(session, before) == "" {
+func (s *simulation) checkNotLost(attempt *simAttempt, before *corev1.Secret, after client.Object) {
+	lost, session := tokenIn(before), s.seen(attempt)
+	if !s.seam.takes(lost) || session == nil {
 		return
 	}
-	lost, answer := s.goodToken(session, before), o.answer
-	if after == nil {
-		if !s.saidToEnd(o, answer) || session.Spec.Secret.RetentionPolicy.WhenSessionEnds != v1alpha1.RetentionDelete {
-			s.violate(1, "Secret %s with the good token %s is deleted, and Seam did not say that it had ended", before.Name, lost)
-		}
+	held, replaced := after.(*corev1.Secret)
+	if !replaced {
+		s.checkRemoval(session, before.Name, lost)
 		return
 	}
-	now := tokenIn(after)
-	switch {
-	case now == "", answer == nil || now != answer.Token:
-		s.violate(1, "the good token %s is replaced in Secret %s by %q, which Seam has not just given", lost, after.Name, now)
-	case now != lost && !s.given(session, after) && !s.changedInCall(o):
-		s.violate(1, "the good token %s is replaced in Secret %s by %s, which is not good", lost, after.Name, now)
-	case after.Annotations[v1alpha1.AnnotationSpecHash] != before.Annotations[v1alpha1.AnnotationSpecHash]:
-		s.violate(1, "Secret %s with a good token for the present spec is written for another spec", after.Name)
+	switch word := attempt.word; {
+	case tokenIn(held) == lost: // beside which labels or the like were restored
+	case word == nil || word.token == "" || tokenIn(held) != word.token:
+		s.violate(1, "the good token %s is replaced in Secret %s by %q, which Seam has not just given", lost, held.Name, tokenIn(held))
+	case !word.fresh && !word.skewed && !word.lie, attempt.by != s.operator && !s.seam.takes(word.token):
+		s.violate(1, "the good token %s is replaced in Secret %s by %s, which is not good", lost, held.Name, word.token)
 	}
 }
 
-// saidToEnd says whether by Seam's word the session has ended, or is gone and has been for a minute.
-func (s *simulation) saidToEnd(o *simOperator, answer *simAnswer) bool {
-	if answer.gone() {
-		return s.wall.Now().Sub(s.facts(o.current).goneSince) >= time.Minute
+// checkRemoval is invariant 1, where a Secret with a good token is deleted.
+func (s *simulation) checkRemoval(session *v1alpha1.SeamClientSession, name, lost string) {
+	retention, stands := session.Spec.Secret.RetentionPolicy, s.written[session.SecretName()]
+	if name != session.SecretName() {
+		if stands == nil || stands.by != session.Name || retention.WhenDeleted == v1alpha1.RetentionRetain {
+			s.violate(1, "the former Secret %s with the good token %s is deleted", name, lost)
+		}
+	} else if retention.WhenSessionEnds != v1alpha1.RetentionDelete || !s.proven(s.facts(session.Name), lost) {
+		s.violate(1, "Secret %s with the good token %s is deleted, and nothing proves that its session has ended", name, lost)
 	}
-	return answer != nil && answer.ok && answer.Ends != nil && !answer.Ends.After(s.wall.Now())
 }
 
-// given says whether a Secret holds a token that Seam has for the present spec of a session.
-func (s *simulation) given(session *v1alpha1.SeamClientSession, held *corev1.Secret) bool {
-	token, _ := s.heldToken(session, held)
-	return token != ""
-}
-
-// changedInCall says whether Seam has changed since the answer that is being written, and nobody could know.
-func (s *simulation) changedInCall(o *simOperator) bool {
-	return o == s.operator && o.seamChanges != s.seamChanges
-}
-
-// goodToken returns the token in a Secret if that is what Seam has for the present spec of a session, and has not ended, be
-// it by Seam's clock or by the operator's.
-func (s *simulation) goodToken(session *v1alpha1.SeamClientSession, held *corev1.Secret) string {
-	token, ends := s.heldToken(session, held)
-	if !ends.IsZero() && (!ends.After(s.truth.Now()) || !ends.Truncate(time.Second).After(s.wall.Now())) {
-		return ""
-	}
-	return token
-}
-
-// heldToken returns the token in a Secret, and its end, if that is what Seam has for the present spec of a session.
-func (s *simulation) heldToken(session *v1alpha1.SeamClientSession, held *corev1.Secret) (string, time.Time) {
-	token := tokenIn(held)
-	if token == "" || held.Name != session.SecretName() || held.Annotations[v1alpha1.AnnotationSession] != session.Name ||
-		held.Annotations[v1alpha1.AnnotationSpecHash] != secret.SpecHash(session) {
-		return "", time.Time{}
-	}
-	for n := range s.seamIDs {
-		at, found := s.seam.Session(seamID(n))
-		if found && at.Token == token && s.selects(session, at) {
-			return token, at.ExpiresAt
+// proven says whether Seam's last words to an object prove that the session of a token has ended: at least two, a minute apart,
+// to the question that the token came from, and nothing else in between.
+func (s *simulation) proven(f *simFacts, token string) bool {
+	var last, first *simWord
+	for _, w := range slices.Backward(f.known(s.operator)) {
+		against := w.kind == simGone || w.kind == simEnded && w.id == s.seam.tokens[token] && !w.skewed
+		switch {
+		case last == nil && !against, last != nil && (w.question != last.question || w.kind == simGood):
+			return last != nil && last.at.Sub(first.at) >= simProof && f.cameFrom(s.operator, token, last.question)
+		case against && last == nil:
+			last, first = w, w
+		case against:
+			first = w
 		}
 	}
-	return "", time.Time{}
+	return false
 }
 
-func (s *simulation) userKey() string {
-	if found := s.api.secret("user"); found != nil {
-		return strings.TrimRight(string(found.Data["key"]), "\n")
+// cameFrom says whether a token was last given in answer to a question.
+func (f *simFacts) cameFrom(by *simOperator, token string, question simQuestion) bool {
+	for _, w := range slices.Backward(f.known(by)) {
+		if w.kind == simGood && w.token == token {
+			return w.question == question
+		}
 	}
-	return ""
+	return false
+}
+
+// known is what Seam has said that a process can know.
+func (f *simFacts) known(by *simOperator) []*simWord {
+	return slices.DeleteFunc(slices.Clone(f.words), func(w *simWord) bool { return w.lost || !w.saved && w.by != by })
 }
 
 // tokenIn returns the token that a Secret holds, whatever its template; empty if none.
@@ -413,96 +363,117 @@ func tokenIn(held *corev1.Secret) string {
 	return ""
 }
 
-// checkSecrecy is invariant 5.
-func (s *simulation) checkSecrecy(name string) {
-	shown := append(s.logs.take(), s.events.take()...)
-	if session := s.api.session(name); session != nil {
-		status, err := json.Marshal(session.Status)
-		s.must(err)
-		shown = append(shown, string(status))
-	}
-	for _, text := range shown {
-		if strings.Contains(text, hush) {
-			s.violate(5, "a secret shows: %s", text)
-		}
-	}
-}
-
-// checkAll checks what must hold of every object that the operator is done with.
+// checkAll is invariant 2, for every object that the operator is not about to do something for.
 func (s *simulation) checkAll() {
-	if s.violation != "" || !s.operator.fresh() {
+	if s.violation != "" || !s.operator.fresh() || s.brokenWrites > 0 || !s.awake() {
 		return
 	}
 	for _, name := range s.api.names(kindSession) {
-		facts := s.facts(name)
-		due, queued := s.operator.queue.due[name]
-		if !queued {
-			s.violate(6, "%s is never looked at again", name)
+		if session := s.api.session(name); s.idle(session) {
+			s.checkTruth(session)
 		}
-		if facts.unsaved || facts.troubled || s.operator.failures[name] > 0 || !due.After(s.mono.Now()) {
+	}
+}
+
+// idle says whether the operator has nothing to do for an object now, and has written down what it knows.
+func (s *simulation) idle(session *v1alpha1.SeamClientSession) bool {
+	at, queued := s.operator.queue.times()[session.Name]
+	return s.operator.busy[session.Name] == nil && s.operator.failures[session.Name] == 0 && !s.facts(session.Name).unsaved &&
+		(!queued || at.After(s.mono.Now()))
+}
+
+func (s *simulation) checkTruth(session *v1alpha1.SeamClientSession) {
+	held, w := s.api.secret(session.SecretName()), s.written[session.SecretName()]
+	why, good := "", false
+	switch {
+	case held == nil || tokenIn(held) == "":
+		why = "there is no token in its Secret"
+	case w == nil || w.by != session.Name || !reflect.DeepEqual(w.held.Data, held.Data):
+		why = "what is in its Secret was not written for it"
+	case !reflect.DeepEqual(w.spec, asked(session)):
+		why = "the token in its Secret is not for its spec"
+	default:
+		why, good = s.judge(s.facts(session.Name), w)
+	}
+	ready := meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionReady)
+	if ready && why != "" {
+		s.violate(2, "%s is Ready, and %s: %s", session.Name, why, summary(&session.Status))
+	}
+	if !ready && good && w.uid == session.UID && untouched(w.held, held) {
+		s.violate(2, "%s is not Ready, and its Secret holds a good token: %s", session.Name, summary(&session.Status))
+	}
+}
+
+// judge says why a token can't be used, and whether nothing at all speaks against it. It may be neither.
+func (s *simulation) judge(facts *simFacts, w *simWritten) (why string, good bool) {
+	earliest, latest := s.ends(facts, w)
+	known, now := facts.known(s.operator), s.wall.Now()
+	switch {
+	case latest != nil && !latest.After(now.Add(-time.Second)):
+		return "its token has ended", false
+	case s.proven(facts, w.token) && known[len(known)-1].kind == simGone:
+		return "Seam has said for a minute that there is no such session", false
+	}
+	return "", s.seam.takes(w.token) && !facts.doubted(s.operator, s.seam.tokens[w.token]) && (earliest == nil || earliest.After(now))
+}
+
+// ends are the earliest and the latest end that the operator may believe a token to have: Seam's last word, or, where that was
+// not true, also the last true one. Nil is never.
+func (s *simulation) ends(f *simFacts, w *simWritten) (earliest, latest *time.Time) {
+	told := []*time.Time{}
+	for _, word := range slices.Backward(f.known(s.operator)) {
+		if word.token != w.token {
 			continue
 		}
-		if s.awake() {
-			s.checkTruth(s.api.session(name), facts)
+		if told = append(told, word.ends); !word.lie {
+			return extremes(told)
 		}
 	}
-	if names := s.api.names(kindSession); len(names) > 0 && s.brokenWrites == 0 && s.awake() {
-		s.checkRest(pick(s, names...))
-	}
+	return extremes(append(told, w.ends))
 }
 
-// awake says whether every timer has run out since the operator's clock was set: until then an object may sleep too long.
-func (s *simulation) awake() bool { return s.mono.Now().Sub(s.jumpedAt) > longestSleep+time.Minute }
-
-// checkTruth is invariant 2.
-func (s *simulation) checkTruth(session *v1alpha1.SeamClientSession, facts *simFacts) {
-	held := s.api.secret(session.SecretName())
-	ready := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady)
-	if ready == nil || session.Status.ObservedGeneration != session.Generation || ready.ObservedGeneration != session.Generation {
-		s.violate(2, "the status of %s is not about generation %d: %+v", session.Name, session.Generation, session.Status)
-		return
-	}
-	state := secret.Inspect(held, session)
-	usable := s.usable(held, state, facts)
-	isReady := ready.Status == metav1.ConditionTrue
-	switch {
-	case isReady && !usable:
-		s.violate(2, "%s is Ready, and its Secret holds no usable token: %+v %+v", session.Name, state, session.Status)
-	case !isReady && usable && held.Labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedBy && // else the operator can't see it
-		ready.Reason != v1alpha1.ReasonSessionNotFound:
-		s.violate(2, "%s is not Ready (%s), and its Secret holds a usable token", session.Name, ready.Reason)
-	}
+func extremes(times []*time.Time) (earliest, latest *time.Time) {
+	order := func(a, b *time.Time) int { return ptr.Deref(a, never).Compare(ptr.Deref(b, never)) }
+	return slices.MinFunc(times, order), slices.MaxFunc(times, order)
 }
 
-// usable says whether a Secret holds a token for the present spec which by Seam's last word has not ended.
-func (s *simulation) usable(held *corev1.Secret, state secret.State, facts *simFacts) bool {
-	if !state.Ours || !state.DataIntact || !state.ForSpec || tokenIn(held) == "" {
-		return false
+// doubted says whether Seam has spoken against a session since it last gave it.
+func (f *simFacts) doubted(by *simOperator, id string) bool {
+	doubts := []simQuestion{}
+	for _, w := range slices.Backward(f.known(by)) {
+		switch {
+		case w.kind == simGood:
+			return slices.Contains(doubts, w.question)
+		case w.kind == simGone || w.kind == simEnded && w.id == id:
+			doubts = append(doubts, w.question)
+		}
 	}
-	ends, known := facts.told[tokenIn(held)]
-	if !known {
-		ends = state.ExpiresAt
-	}
-	return ends == nil || ends.After(s.wall.Now())
+	return len(doubts) > 0
+}
+
+// untouched says whether what says what a token is, and whose, is as it was written. Labels say nothing of that.
+func untouched(written, held *corev1.Secret) bool {
+	return held.Immutable == nil && reflect.DeepEqual(written.Annotations, held.Annotations) && reflect.DeepEqual(written.OwnerReferences, held.OwnerReferences)
 }
 
 // checkRest is invariant 7: a reconcile for nothing does nothing.
-func (s *simulation) checkRest(name string) {
-	now := s.mono.Now()
-	facts := s.facts(name)
-	session := s.api.session(name)
-	damaged := !secret.Inspect(s.api.secret(session.SecretName()), session).Intact // it is put right a few times at once
-	if due, ok := s.operator.queue.due[name]; damaged || !ok || !due.After(now) || session.Status.NextFetchTime == nil || facts.unsaved || facts.troubled || facts.disturbed {
+func (s *simulation) checkRest() {
+	names := s.api.names(kindSession)
+	if len(names) == 0 || s.violation != "" || s.brokenWrites > 0 || !s.operator.fresh() || !s.awake() || len(s.calls) > 0 {
+		return
+	}
+	session := s.api.session(pick(s, names...))
+	facts, held, w := s.facts(session.Name), s.api.secret(session.SecretName()), s.written[session.SecretName()]
+	next := session.Status.NextFetchTime
+	if !s.idle(session) || next == nil || !next.After(s.wall.Now()) || held == nil || w == nil || !reflect.DeepEqual(w.held, held) {
 		return
 	}
 	s.tracef("  for nothing:")
-	calls := facts.calls
-	facts.workBudget.left++
-	s.operator.reconcile(name)
-	s.operator.catchUp(0)
-	if facts.calls != calls || s.operator.writes > 0 {
-		s.violate(7, "a reconcile of %s for nothing asks %d times and writes %d times:\n%+v\n%+v", name,
-			facts.calls-calls, s.operator.writes, session.Status, s.api.session(name).Status)
+	calls, writes := facts.calls, facts.statuses+facts.secrets
+	facts.budgets[1].left++
+	s.operator.reconcile(session.Name)
+	if facts.calls != calls || facts.statuses+facts.secrets != writes {
+		s.violate(7, "a reconcile of %s for nothing asks or writes: %s", session.Name, summary(&s.api.session(session.Name).Status))
 	}
 }
 
@@ -513,25 +484,24 @@ func (s *simulation) settle() {
 	}
 	s.tracef("all faults end")
 	s.calm, s.brokenWrites, s.behind = true, 0, 0
-	s.seam.Heal()
-	s.addCredentials()
+	for _, plan := range s.plans {
+		s.tracef("  %s", plan.do())
+	}
+	s.plans = nil
+	heals(s, seamtest.Session{})
+	s.seam.addCredentials()
 	s.wall.SetTime(s.truth.Now())
 	s.jumped()
-	for _, name := range s.api.collectGarbage(s.ctx) {
-		s.concernsSecret(name)
-	}
-	s.rest()
+	s.api.collectGarbage()
 	s.run(simSettling)
-	s.rest()
 	before := map[string]simFacts{}
 	for _, name := range s.api.names(kindSession) {
-		if s.violation == "" && s.shouldBeReady(s.api.session(name)) {
-			s.checkSettled(s.api.session(name))
-			facts := *s.facts(name)
-			facts.writes = maps.Clone(facts.writes)
-			before[name] = facts
+		if session := s.api.session(name); s.violation == "" && s.shouldBeReady(session) {
+			s.checkSettled(session)
+			before[name] = *s.facts(name)
 		}
 	}
+	s.checkRest()
 	s.run(simResting)
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		if s.violation == "" {
@@ -542,68 +512,29 @@ func (s *simulation) settle() {
 
 // shouldBeReady says whether there is all that it takes for a session to be Ready now and for long.
 func (s *simulation) shouldBeReady(session *v1alpha1.SeamClientSession) bool {
-	held := s.api.secret(session.SecretName())
-	p := conflict(held, session)
-	return !session.Spec.Suspend && p == nil && secret.CheckTemplates(session.Spec.Secret.Template) == nil && s.oracle(session) != nil
-}
-
-// oracle is what Seam would give for a session, found without the operator; nil if that is nothing good.
-func (s *simulation) oracle(session *v1alpha1.SeamClientSession) *seamtest.Session {
-	workspace := s.workspace(session)
-	if workspace == "" {
-		return nil
-	}
-	for n := range s.seamIDs { // the oldest
-		found, ok := s.seam.Session(seamID(n))
-		if ok && found.WorkspaceID == workspace && s.selects(session, found) {
-			if !found.ExpiresAt.IsZero() && found.ExpiresAt.Before(s.truth.Now().Add(4*24*time.Hour)) {
-				return nil // ends soon
-			}
-			return &found
+	held, found := s.api.secret(session.SecretName()), s.seam.truly(s.question(session))
+	for _, template := range session.Spec.Secret.Template {
+		if template == simBadTemplate {
+			return false
 		}
 	}
-	return nil
-}
-
-// workspace is that which the credential of a session opens; empty if it opens none, or not the one that is asked for.
-func (s *simulation) workspace(session *v1alpha1.SeamClientSession) string {
-	asked, opened := session.Spec.WorkspaceID, ""
-	if credential := s.api.secret(session.Spec.CredentialSecretRef.Name); credential != nil {
-		switch string(credential.Data[v1alpha1.DefaultCredentialKey]) {
-		case "seam_hush_key1", "seam_hush_key1b":
-			opened = seamtest.Workspace1
-		case "seam_hush_key2":
-			opened = seamtest.Workspace2
-		case "seam_at_hush":
-			opened = asked
-		}
-	}
-	if asked != "" && asked != opened {
-		return ""
-	}
-	return opened
-}
-
-// selects says whether a session of the operator's asks for one of Seam's.
-func (s *simulation) selects(session *v1alpha1.SeamClientSession, at seamtest.Session) bool {
-	key := session.Spec.UserIdentifierKey
-	if session.Spec.UserIdentifierKeySecretRef != nil {
-		key = s.userKey()
-	}
-	return at.ID == session.Spec.ClientSessionID || key != "" && at.UserIdentifierKey == key
+	writable := held == nil || (ownedBy(held, session) || adoptable(held, session)) &&
+		string(held.Type) == session.Spec.Secret.Type && (held.Immutable == nil || !*held.Immutable)
+	return !session.Spec.Suspend && writable && found != nil &&
+		(found.ExpiresAt.IsZero() || found.ExpiresAt.After(s.truth.Now().Add(4*24*time.Hour)))
 }
 
 func (s *simulation) checkSettled(session *v1alpha1.SeamClientSession) {
-	held, want := s.api.secret(session.SecretName()), s.oracle(session)
+	held, want := s.api.secret(session.SecretName()), s.seam.truly(s.question(session))
 	switch {
-	case !meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionReady):
-		s.violate(6, "%s is not Ready: %+v", session.Name, session.Status)
+	case !meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionReady) || session.Status.ObservedGeneration != session.Generation:
+		s.violate(6, "%s is not Ready: %s", session.Name, summary(&session.Status))
 	case held == nil || tokenIn(held) != want.Token:
 		s.violate(6, "%s has not the token %s in its Secret", session.Name, want.Token)
 	}
 	for _, name := range s.api.names(kindSecret) {
-		if other := s.api.secret(name); name != session.SecretName() && metav1.IsControlledBy(other, session) &&
-			other.Annotations[v1alpha1.AnnotationSession] == session.Name && // else somebody took it out of the operator's hands
+		if left := s.api.secret(name); name != session.SecretName() && metav1.IsControlledBy(left, session) &&
+			left.Labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedBy && // else nobody can find it
 			session.Spec.Secret.RetentionPolicy.WhenDeleted != v1alpha1.RetentionRetain {
 			s.violate(6, "%s has left Secret %s behind", session.Name, name)
 		}
@@ -611,18 +542,13 @@ func (s *simulation) checkSettled(session *v1alpha1.SeamClientSession) {
 }
 
 func (s *simulation) checkResting(session *v1alpha1.SeamClientSession, before simFacts) {
-	facts, interval := s.facts(session.Name), defaultRefreshInterval
+	facts, interval := s.facts(session.Name), simInterval
 	if session.Spec.RefreshInterval != nil {
 		interval = session.Spec.RefreshInterval.Duration
 	}
 	calls, most := facts.calls-before.calls, int(simResting/(interval*9/10))+1
-	if calls > most {
-		s.violate(6, "%s at rest was asked for %d times instead of %d", session.Name, calls, most)
-	}
-	if n := facts.writes[kindSession] - before.writes[kindSession]; n > calls {
-		s.violate(6, "the status of %s at rest was written %d times for %d calls", session.Name, n, calls)
-	}
-	if n := facts.writes[kindSecret] - before.writes[kindSecret]; n > 0 {
-		s.violate(6, "the Secret of %s at rest was written %d times", session.Name, n)
+	if statuses := facts.statuses - before.statuses; calls > most || statuses > calls || facts.secrets > before.secrets {
+		s.violate(6, "%s at rest was fetched %d times instead of %d, its status written %d times, its Secret %d times",
+			session.Name, calls, most, statuses, facts.secrets-before.secrets)
 	}
 }

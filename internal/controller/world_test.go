@@ -107,6 +107,9 @@ func (w *world) cachedClient() client.Client {
 			*s = *digest(s)
 			return nil
 		},
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			return listByController(ctx, c, list, opts...)
+		},
 		Create: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.CreateOption) error {
 			if err := w.beforeWrite("create", object); err != nil {
 				return err
@@ -118,6 +121,12 @@ func (w *world) cachedClient() client.Client {
 				return err
 			}
 			return c.Update(ctx, object, opts...)
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			if err := w.beforeWrite("patch", object); err != nil {
+				return err
+			}
+			return c.Patch(ctx, object, patch, opts...)
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.DeleteOption) error {
 			if err := w.beforeWrite("delete", object); err != nil {
@@ -132,6 +141,24 @@ func (w *world) cachedClient() client.Client {
 			return c.SubResource(name).Patch(ctx, object, patch, opts...)
 		},
 	})
+}
+
+// listByController lists the operator's Secrets of a namespace that an object controls, as the index of the cache does.
+func listByController(ctx context.Context, c client.Reader, list client.ObjectList, opts ...client.ListOption) error {
+	options := (&client.ListOptions{}).ApplyOptions(opts)
+	uid, ok := options.FieldSelector.RequiresExactMatch(indexController)
+	secrets, isSecrets := list.(*corev1.SecretList)
+	if !ok || !isSecrets {
+		return fmt.Errorf("the cache has no such index: %v", options.FieldSelector)
+	}
+	if err := c.List(ctx, secrets, client.InNamespace(options.Namespace), client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}); err != nil {
+		return err
+	}
+	secrets.Items = slices.DeleteFunc(secrets.Items, func(s corev1.Secret) bool { return !slices.Contains(controllerUID(&s), uid) })
+	for i := range secrets.Items {
+		secrets.Items[i] = *digest(&secrets.Items[i])
+	}
+	return nil
 }
 
 func (w *world) beforeWrite(verb string, object client.Object) error {
@@ -282,6 +309,14 @@ func (w *world) condition(name, conditionType string) metav1.Condition {
 		return *found
 	}
 	return metav1.Condition{}
+}
+
+// syncedReason is the reason of the condition Synced, empty before the first attempt.
+func syncedReason(status *v1alpha1.SeamClientSessionStatus) string {
+	if synced := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionSynced); synced != nil {
+		return synced.Reason
+	}
+	return ""
 }
 
 func (w *world) expectReady(name string) {

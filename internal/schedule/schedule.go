@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// minDelay is the least time between two calls for one object, but for the call at the end of the session.
-	minDelay = 5 * time.Second
+	// MinDelay is the least time between two calls for one object, but for the one at the end of the session.
+	MinDelay = 5 * time.Second
 	// minInterval is the least RefreshInterval, as in the CRD. Less is taken as this, so that an object which was stored
 	// past the CRD's validation does not make the operator poll.
 	minInterval = 30 * time.Second
@@ -82,8 +82,8 @@ type Input struct {
 // the same until the call is made. The reasons for asking at once that are not times (a changed spec, a requested
 // refresh, a changed credential) are the caller's.
 //
-// A LastFetch or LastAttempt in the future counts as now: the clock was set back, and waiting for it to catch up could
-// take for ever. For as long as the caller does not store the clamped time, the result moves along with now.
+// A LastFetch or LastAttempt more than a second in the future counts as now: the clock was set back, and waiting for it to
+// catch up could take for ever. For as long as the caller does not store the clamped time, the result moves along with now.
 func Next(in Input, now time.Time) time.Time {
 	now = seconds(now)
 	in = normalize(in, now)
@@ -143,7 +143,7 @@ func afterGood(in Input) time.Time {
 		if in.ExpiryObserved.After(since) && !in.ExpiryObserved.After(fetched) {
 			since = in.ExpiryObserved
 		}
-		return fetched.Add(clamp(fetched.Sub(since), minDelay, interval))
+		return fetched.Add(clamp(fetched.Sub(since), MinDelay, interval))
 	}
 
 	delay := interval
@@ -154,7 +154,7 @@ func afterGood(in Input) time.Time {
 		// comes near.
 		delay = min(delay, (end.Sub(fetched) / 3).Truncate(time.Second))
 	}
-	return notAfterEnd(fetched, max(delay, minDelay), end)
+	return notAfterEnd(fetched, max(delay, MinDelay), end)
 }
 
 // afterFailure is when Seam is asked again after an attempt that failed.
@@ -171,7 +171,7 @@ func afterFailure(in Input) time.Time {
 			return tried.Add(transientDelay(in))
 		}
 		// What Seam asks for stands above the end of the session: the call at the end would not be answered either.
-		return tried.Add(clamp(in.RetryAt.Sub(tried), minDelay, maxRetryAfter))
+		return tried.Add(clamp(in.RetryAt.Sub(tried), MinDelay, maxRetryAfter))
 	default:
 		delay = transientDelay(in)
 	}
@@ -182,19 +182,19 @@ func afterFailure(in Input) time.Time {
 // the same for every evaluation, since a delay that is rolled anew with each look at the clock never ends.
 func transientDelay(in Input) time.Duration {
 	delay := backOff(in.Failures, maxTransientDelay)
-	return max(delay-jitter(in.UID, "back-off", delay), minDelay)
+	return max(delay-jitter(in.UID, "back-off", delay), MinDelay)
 }
 
-// backOff doubles minDelay with every failure after the first, up to limit.
+// backOff doubles MinDelay with every failure after the first, up to limit.
 func backOff(failures int, limit time.Duration) time.Duration {
-	delay := minDelay
+	delay := MinDelay
 	for i := 1; i < failures && delay < limit; i++ {
 		delay *= 2
 	}
 	return min(delay, limit)
 }
 
-// notAfterEnd is delay after t, or the end if that comes first, even if it comes within minDelay: the object must be
+// notAfterEnd is delay after t, or the end if that comes first, even if it comes within MinDelay: the object must be
 // looked at in the second in which its token dies. An end that is not after t is past.
 func notAfterEnd(t time.Time, delay time.Duration, end time.Time) time.Time {
 	next := t.Add(delay)
@@ -236,8 +236,8 @@ func jitter(uid, purpose string, d time.Duration) time.Duration {
 
 // normalize reads times in whole seconds, and those in the future of what has happened as now.
 func normalize(in Input, now time.Time) Input {
-	in.LastFetch = earlier(seconds(in.LastFetch), now)
-	in.LastAttempt = earlier(seconds(in.LastAttempt), now)
+	in.LastFetch = happened(seconds(in.LastFetch), now)
+	in.LastAttempt = happened(seconds(in.LastAttempt), now)
 	// One stands in for the other where only one was stored.
 	if in.LastAttempt.IsZero() {
 		in.LastAttempt = in.LastFetch
@@ -255,11 +255,13 @@ func normalize(in Input, now time.Time) Input {
 
 func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
+// happened is when something happened. The time of a call is rounded up, so that it can lie in the next second; one that lies
+// further in the future counts as now.
+func happened(t, now time.Time) time.Time {
+	if t.Sub(now) > time.Second {
+		return now
 	}
-	return b
+	return t
 }
 
 func clamp(d, low, high time.Duration) time.Duration { return min(max(d, low), high) }

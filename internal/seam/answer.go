@@ -8,13 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 )
 
-const (
-	maxMessageBytes = 512
-	maxRetryAfter   = time.Hour
-)
+const maxRetryAfter = time.Hour
 
 // What Seam's error.type says, as far as it decides anything or calls for another advice.
 const (
@@ -31,49 +27,42 @@ var (
 	secretLike = regexp.MustCompile(`(?i)seam_[a-z0-9_-]+|\bey[a-z0-9_-]+(\.[a-z0-9_-]+)+`)
 )
 
-// envelope is Seam's answer to what it can't do. Of the error's other fields, validation_errors mixes shapes and stack must
-// never be shown: neither is read.
+// envelope is Seam's answer to what it can't do. Of the error's other fields, message and stack must never be shown, and
+// validation_errors mixes shapes: none is read.
 type envelope struct {
 	Error struct {
-		Type    json.RawMessage `json:"type"`
-		Message json.RawMessage `json:"message"`
+		Type json.RawMessage `json:"type"`
 	} `json:"error"`
 }
 
-// decodeError reads error.type and error.message. Both are empty if the body is not Seam's.
-func decodeError(body []byte) (typ, message string) {
+// decodeError reads error.type. It is empty if the body is not Seam's.
+func decodeError(body []byte) string {
 	var decoded envelope
 	if json.Unmarshal(body, &decoded) != nil {
-		return "", ""
+		return ""
 	}
-	return text(decoded.Error.Type, maxOtherBytes), text(decoded.Error.Message, maxBodyBytes)
+	return parseString(decoded.Error.Type, maxOtherBytes)
 }
 
 // err is the error for an answer whose status isn't 200.
-func (a *answer) err(now time.Time, credential credentialSecret, selector Selector) *Error {
+func (a *answer) err(now time.Time, credential plainCredential, selector Selector) *Error {
 	secrets := []string{credential.value, selector.UserIdentifierKey}
-	typ, message := decodeError(a.body)
-	failed := &Error{
-		StatusCode: a.status,
-		Type:       shownType(typ, secrets),
-		Message:    redact(message, secrets),
-		RequestID:  requestID(a.header, secrets),
-	}
-	var advice string
-	failed.Kind, advice = classify(a.status, typ)
-	if failed.Kind == RateLimited {
+	typ := decodeError(a.body)
+	kind, advice := classify(a.status, typ)
+	failed := &Error{Kind: kind, StatusCode: a.status, RequestID: requestID(a.header, secrets), Date: dateOf(a.header)}
+	if kind == RateLimited {
 		failed.RetryAfter = retryAfter(a.header.Get("Retry-After"), now)
 	}
-	failed.text = "seam answered " + strconv.Itoa(a.status)
-	if failed.Type != "" {
-		failed.text += " " + failed.Type
+	failed.message = "seam answered " + strconv.Itoa(a.status)
+	if shown := shownType(typ, secrets); shown != "" {
+		failed.message += " " + shown
 	}
-	failed.text += ": " + advice
+	failed.message += ": " + advice
 	return failed
 }
 
 // wrong adds to the error for an answer of status 200 what is known of the answer.
-func (a *answer) wrong(failed *Error, credential credentialSecret, selector Selector) *Error {
+func (a *answer) wrong(failed *Error, credential plainCredential, selector Selector) *Error {
 	failed.StatusCode = a.status
 	failed.RequestID = requestID(a.header, []string{credential.value, selector.UserIdentifierKey})
 	return failed
@@ -143,26 +132,6 @@ func containsAny(s string, secrets []string) bool {
 		}
 	}
 	return false
-}
-
-// redact takes out of a message what can be recognised as a secret, and bounds it.
-func redact(message string, secrets []string) string {
-	for _, secret := range secrets {
-		if secret != "" {
-			message = strings.ReplaceAll(message, secret, "***")
-		}
-	}
-	message = secretLike.ReplaceAllString(message, "***")
-	message = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, message)
-	if len(message) > maxMessageBytes {
-		message = strings.ToValidUTF8(message[:maxMessageBytes], "")
-	}
-	return message
 }
 
 // retryAfter reads a Retry-After header, in seconds or as a date: 0 to 1 h; 0 if it can't be read.

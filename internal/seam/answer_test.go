@@ -31,22 +31,22 @@ func TestRetryAfter(t *testing.T) {
 
 func TestErrorOfAnyShape(t *testing.T) {
 	for _, test := range []struct {
-		body, typ, message string
+		body, typ string
 	}{
-		{`{"error":{"type":"some_type","message":"some message"},"ok":false}`, "some_type", "some message"},
-		{`{"error":{"type":"some_type","message":7,"stack":"a","data":[]}}`, "some_type", ""},
-		{`{"error":{"type":"some_type","validation_errors":{"_errors":[],"a":{"_errors":["b"]}}}}`, "some_type", ""},
-		{`{"error":{"type":"some_type","validation_errors":[1,"a",null]}}`, "some_type", ""},
-		{`{"error":{"type":["some_type"],"message":"m"}}`, "", "m"},
-		{`{"error":"some_type"}`, "", ""},
-		{`{"error":null}`, "", ""},
-		{`["error"]`, "", ""},
-		{`{"error":{"type":"some_type"`, "", ""},
-		{`<html>`, "", ""},
-		{``, "", ""},
+		{`{"error":{"type":"some_type","message":"some message"},"ok":false}`, "some_type"},
+		{`{"error":{"type":"some_type","message":7,"stack":"a","data":[]}}`, "some_type"},
+		{`{"error":{"type":"some_type","validation_errors":{"_errors":[],"a":{"_errors":["b"]}}}}`, "some_type"},
+		{`{"error":{"type":"some_type","validation_errors":[1,"a",null]}}`, "some_type"},
+		{`{"error":{"type":["some_type"],"message":"m"}}`, ""},
+		{`{"error":"some_type"}`, ""},
+		{`{"error":null}`, ""},
+		{`["error"]`, ""},
+		{`{"error":{"type":"some_type"`, ""},
+		{`<html>`, ""},
+		{``, ""},
 	} {
-		if typ, message := decodeError([]byte(test.body)); typ != test.typ || message != test.message {
-			t.Errorf("%s: got %q and %q", test.body, typ, message)
+		if typ := decodeError([]byte(test.body)); typ != test.typ {
+			t.Errorf("%s: got %q", test.body, typ)
 		}
 	}
 }
@@ -73,22 +73,6 @@ func TestShownRequestID(t *testing.T) {
 	} {
 		if got := requestID(http.Header{"Seam-Request-Id": {id}}, secrets); got != want {
 			t.Errorf("%q: got %q, want %q", id, got, want)
-		}
-	}
-}
-
-func TestRedact(t *testing.T) {
-	secrets := []string{"seam_apikey1_token", "jane doe", ""}
-	for _, test := range []struct{ message, want string }{
-		{"no such session", "no such session"},
-		{"key seam_apikey1_token of jane doe", "key *** of ***"},
-		{"tokens seam_cst1_abc-d, SEAM_CST2 and " + jwt(`{}`), "tokens ***, *** and ***"},
-		{"a\nb\x1b[31m", "a b [31m"},
-		{strings.Repeat("x", 513), strings.Repeat("x", 512)},
-		{strings.Repeat("x", 511) + "ü", strings.Repeat("x", 511)},
-	} {
-		if got := redact(test.message, secrets); got != test.want {
-			t.Errorf("%q: got %q, want %q", test.message, got, test.want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"time"
 )
 
 const (
@@ -24,7 +25,7 @@ type errGaveUp struct{ error }
 func (e errGaveUp) Unwrap() error { return e.error }
 
 // getClientSession makes the call, and nothing but the call. Its error is an *Error or an errGaveUp.
-func (c *Client) getClientSession(ctx context.Context, credential credentialSecret, selector Selector) (*ClientSession, error) {
+func (c *Client) getClientSession(ctx context.Context, credential plainCredential, selector Selector) (*ClientSession, error) {
 	answer, err := c.post(ctx, credential, getClientSessionPath, requestOf(selector))
 	if err != nil {
 		return nil, err
@@ -39,6 +40,7 @@ func (c *Client) getClientSession(ctx context.Context, credential credentialSecr
 	if wrong != nil {
 		return nil, answer.wrong(wrong, credential, selector)
 	}
+	session.Date = dateOf(answer.header)
 	return session, nil
 }
 
@@ -58,13 +60,22 @@ type answer struct {
 	tooLong bool   // there was more
 }
 
+// dateOf is when Seam answered, by its own clock; zero if it did not say.
+func dateOf(header http.Header) time.Time {
+	date, err := http.ParseTime(header.Get("Date"))
+	if err != nil {
+		return time.Time{}
+	}
+	return date.UTC()
+}
+
 // post sends fields as JSON and reads the answer. Its error is an *Error or an errGaveUp.
-func (c *Client) post(ctx context.Context, credential credentialSecret, path string, fields map[string]string) (*answer, error) {
+func (c *Client) post(ctx context.Context, credential plainCredential, path string, fields map[string]string) (*answer, error) {
 	bounded, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	request, err := c.newRequest(bounded, credential, path, fields)
 	if err != nil {
-		return nil, &Error{Kind: Unavailable, text: "the request can't be made: " + checkEndpoint}
+		return nil, &Error{Kind: Unavailable, message: "the request can't be made: " + checkEndpoint}
 	}
 	// The transport and not an http.Client: that would follow redirects, with the credential.
 	response, err := c.transport.RoundTrip(request)
@@ -85,7 +96,7 @@ func (c *Client) post(ctx context.Context, credential credentialSecret, path str
 }
 
 func (c *Client) newRequest(
-	ctx context.Context, credential credentialSecret, path string, fields map[string]string,
+	ctx context.Context, credential plainCredential, path string, fields map[string]string,
 ) (*http.Request, error) {
 	body, err := json.Marshal(fields)
 	if err != nil {

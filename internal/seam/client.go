@@ -40,9 +40,11 @@ type Config struct {
 	UserAgent string
 	// Timeout bounds a call, its body included. Default: 30 s.
 	Timeout time.Duration
-	// MaxInFlight is how many calls one credential may have under way at once, at least 1.
+	// MaxInFlight is how many calls may be under way at once, over all credentials, at least 1. One credential alone gets three
+	// quarters of them.
 	MaxInFlight int
-	// Clock is the wall clock. Default: the system's.
+	// Clock is the wall clock. Default: the system's. If it is a clock.WithDelayedExecution, waiters are woken in time also
+	// where no call begins or ends; it must then call functions without a lock of its own.
 	Clock clock.PassiveClock
 	// Instrument, which may be nil, wraps the transport: for metrics.
 	Instrument func(http.RoundTripper) http.RoundTripper
@@ -53,14 +55,15 @@ type Client struct {
 	endpoint  *url.URL
 	userAgent string
 	timeout   time.Duration
-	maxCalls  int
 	clock     clock.PassiveClock
 	transport http.RoundTripper
 	skew      skewWatch
 
-	mu          sync.Mutex
+	mu          sync.Mutex // guards what is below, and in it
 	connections map[[sha256.Size]byte]*Connection
 	swept       time.Time
+	pool        *pool
+	timed       bool // whether tick will be called
 }
 
 // NewClient returns a client, or an error that says what to write instead.
@@ -94,11 +97,11 @@ func NewClient(config Config) (*Client, error) {
 		endpoint:    endpoint,
 		userAgent:   config.UserAgent,
 		timeout:     config.Timeout,
-		maxCalls:    maxCalls,
 		clock:       config.Clock,
 		transport:   transport,
 		connections: map[[sha256.Size]byte]*Connection{},
 		swept:       config.Clock.Now(),
+		pool:        newPool(maxCalls),
 	}, nil
 }
 
@@ -167,7 +170,7 @@ func newTransport(roots *x509.CertPool, maxCalls int) *http.Transport {
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 		TLSHandshakeTimeout:    10 * time.Second,
 		DisableCompression:     true,
-		MaxIdleConnsPerHost:    max(32, 2*maxCalls), // several credentials share one host
+		MaxIdleConnsPerHost:    maxCalls,
 		MaxResponseHeaderBytes: 64 << 10,
 		// Shorter than the idle time-out of usual load balancers, which is a minute.
 		IdleConnTimeout: 30 * time.Second,
@@ -186,10 +189,10 @@ func (c *Client) Connection(credential Credential) *Connection {
 	c.sweep(now)
 	connection, ok := c.connections[key]
 	if !ok {
-		connection = &Connection{client: c, credential: credential, gate: newGate(c.maxCalls)}
+		connection = &Connection{client: c, credential: credential, throttle: newThrottle(c.pool.size)}
 		c.connections[key] = connection
 	}
-	connection.touch(now)
+	connection.used = now
 	return connection
 }
 
@@ -213,9 +216,28 @@ func (c *Client) Paused() int {
 	defer c.mu.Unlock()
 	paused := 0
 	for _, connection := range c.connections {
-		if connection.paused(now) {
+		if connection.throttle.held(now) != nil {
 			paused++
 		}
 	}
 	return paused
+}
+
+// setTimer sees to it that waiters are woken when time alone makes room for them. The lock is held.
+func (c *Client) setTimer() {
+	timers, ok := c.clock.(clock.WithDelayedExecution)
+	if ok && !c.timed && c.pool.waits() {
+		c.timed = true
+		timers.AfterFunc(tickInterval, func() { go c.tick() }) // a clock of tests calls with its lock held
+	}
+}
+
+func (c *Client) tick() {
+	now := c.clock.Now()
+	c.mu.Lock()
+	c.timed = false
+	woken := c.pool.tick(now)
+	c.setTimer()
+	c.mu.Unlock()
+	wake(woken)
 }

@@ -213,3 +213,21 @@ func TestClockSkewIsLoggedOnceForEachChange(t *testing.T) {
 		t.Errorf("got %q", lines[0])
 	}
 }
+
+func TestDateIsSeamsOwn(t *testing.T) {
+	s := newServer(t, nil)
+	s.step(999 * time.Millisecond)
+	s.SetSkew(48 * time.Hour)
+	session, err := s.get(t, john)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := start.Add(48 * time.Hour); session.Date != want {
+		t.Errorf("got %s, want %s", session.Date, want)
+	}
+	for _, header := range []http.Header{{}, {"Date": {"today"}}, {"Date": {"2030-01-01T00:00:00Z"}}} {
+		if got := dateOf(header); !got.IsZero() {
+			t.Errorf("%v: got %s, want none", header, got)
+		}
+	}
+}

@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"k8s.io/utils/clock"
 
 	"github.com/seam-session-operator/seam-session-operator/internal/seam/seamtest"
 )
@@ -195,7 +199,7 @@ func TestRevokedCredentialIsTriedOnceAMinuteForAll(t *testing.T) {
 			s.CallCount(), len(c.held), len(c.failed), s.client.Paused())
 	}
 	for _, held := range c.held {
-		if held.Cause.Kind != Unauthorized || held.Cause.Message != "" || !held.Until.Equal(start.Add(time.Minute)) {
+		if held.Cause.Kind != Unauthorized || !held.Until.Equal(start.Add(time.Minute)) {
 			t.Fatalf("held until %s by %v", held.Until, held.Cause)
 		}
 		expectSilent(t, held)
@@ -215,20 +219,6 @@ func TestRevokedCredentialIsTriedOnceAMinuteForAll(t *testing.T) {
 	c.work(1)
 	if len(c.served) != 100 || s.client.Paused() != 0 {
 		t.Errorf("%d of 100 were served, %d paused", len(c.served), s.client.Paused())
-	}
-}
-
-func TestResetLetsAllTryAgain(t *testing.T) {
-	s := newServer(t, nil)
-	s.Revoke(seamtest.APIKey1)
-	c := newCrowd(t, s, 100)
-	c.work(1)
-	s.AddCredential(seamtest.APIKey1, seamtest.Workspace1)
-	c.connection.Reset()
-	c.work(1)
-	c.everybodyTriesAgain(100)
-	if len(c.served) != 100 {
-		t.Errorf("%d of 100 were served", len(c.served))
 	}
 }
 
@@ -298,7 +288,7 @@ func TestFailureToReachSeamNarrowsTheConnection(t *testing.T) {
 			}
 			s.fail(test.fault)
 			_, _ = s.get(t, john)
-			if narrowed := s.connection(t).gate.limit == 1; narrowed != test.narrows {
+			if narrowed := s.connection(t).throttle.limit == 1; narrowed != test.narrows {
 				t.Errorf("narrowed: %t, want %t", narrowed, test.narrows)
 			}
 		})
@@ -316,8 +306,8 @@ func TestCallThatIsGivenUpSaysNothingOfTheCredential(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	_, err := s.connection(t).GetClientSession(ctx, john, Waiter{})
-	if gate := s.connection(t).gate; !errors.Is(err, context.DeadlineExceeded) || gate.limit != 8 || gate.inFlight != 0 {
-		t.Errorf("got %v; limit %d, %d under way: want 8 and none", err, gate.limit, gate.inFlight)
+	if throttle := s.connection(t).throttle; !errors.Is(err, context.DeadlineExceeded) || throttle.limit != 8 || throttle.inFlight != 0 {
+		t.Errorf("got %v; limit %d, %d under way: want 8 and none", err, throttle.limit, throttle.inFlight)
 	}
 }
 
@@ -332,8 +322,8 @@ func TestSlotComesBackAfterAPanic(t *testing.T) {
 		defer func() { _ = recover() }()
 		_, _ = s.get(t, john)
 	}()
-	if gate := s.connection(t).gate; gate.inFlight != 0 || gate.issued != 1 {
-		t.Errorf("%d calls under way of %d", gate.inFlight, gate.issued)
+	if throttle := s.connection(t).throttle; throttle.inFlight != 0 || throttle.issued != 1 {
+		t.Errorf("%d calls under way of %d", throttle.inFlight, throttle.issued)
 	}
 }
 
@@ -341,11 +331,10 @@ func TestWakeMayCallAnything(t *testing.T) {
 	s := newServer(t, func(c *Config) { c.MaxInFlight = 1 })
 	s.SetLatency(time.Millisecond)
 	connection := s.connection(t)
-	ticket, _ := connection.enter(Waiter{})
+	started, _ := connection.enter(Waiter{})
 	woken := 0
 	_, err := connection.GetClientSession(t.Context(), john, Waiter{Key: "a", Wake: func() {
 		woken++
-		connection.Reset()
 		if _, err := s.get(t, john); err != nil {
 			t.Error(err)
 		}
@@ -354,7 +343,7 @@ func TestWakeMayCallAnything(t *testing.T) {
 	if !errors.As(err, &held) || held.Cause != nil {
 		t.Fatalf("got %v, want no free slot", err)
 	}
-	connection.leave(ticket, nil)
+	connection.leave(started, nil)
 	if woken != 1 {
 		t.Errorf("woken %d times", woken)
 	}
@@ -371,7 +360,8 @@ func TestSelectorThatCantBeSent(t *testing.T) {
 		{Selector{ClientSessionID: "a", UserIdentifierKey: "b"}, "exactly one of client session ID and user identifier key must be given"},
 		{Selector{ClientSessionID: "a b"}, "the client session ID must be 1 to 64 letters, digits, '_' and '-'"},
 		{Selector{ClientSessionID: long}, "the client session ID must be 1 to 64 letters, digits, '_' and '-'"},
-		{Selector{UserIdentifierKey: long}, "the user identifier key must be at most 4096 bytes long"},
+		{Selector{UserIdentifierKey: strings.Repeat("é", 513)}, "the user identifier key must be at most 512 characters long"},
+		{Selector{UserIdentifierKey: long}, "the user identifier key must be at most 512 characters long"},
 		{Selector{UserIdentifierKey: "jane\xff"}, "the user identifier key must be valid UTF-8"},
 		{Selector{UserIdentifierKey: "jane\n"}, "the user identifier key must hold no line breaks or other control characters"},
 		{Selector{UserIdentifierKey: "jane\x00"}, "the user identifier key must hold no line breaks or other control characters"},
@@ -390,7 +380,8 @@ func TestSelectorThatCantBeSent(t *testing.T) {
 
 func TestSelectorIsSentByteForByte(t *testing.T) {
 	s := newServer(t, nil)
-	for i, key := range []string{"jane@example.com", "ジェーン", `"{{ .token }}" & <b> $(id) 'x' \n: - |`, " jane ", "\u2028"} {
+	longest := strings.Repeat("𝄞", MaxUserIdentifierKey)
+	for i, key := range []string{"jane@example.com", longest, "ジェーン", `"{{ .token }}" & <b> $(id) 'x' \n: - |`, " jane ", "\u2028"} {
 		id := "s" + strconv.Itoa(i)
 		s.Put(seamtest.Session{ID: id, WorkspaceID: seamtest.Workspace1, Token: "seam_cst1" + id, UserIdentifierKey: key})
 		session, err := s.get(t, Selector{UserIdentifierKey: key})
@@ -398,4 +389,73 @@ func TestSelectorIsSentByteForByte(t *testing.T) {
 			t.Errorf("key %q: got %v, %v", key, session, err)
 		}
 	}
+}
+
+func TestCallsOfAllCredentialsAreBounded(t *testing.T) {
+	s := newServer(t, func(c *Config) { c.MaxInFlight = 5 })
+	s.SetLatency(5 * time.Millisecond)
+	var group sync.WaitGroup
+	for i := range 30 {
+		connection := s.client.Connection(credential(t, "seam_key"+strconv.Itoa(i), ""))
+		group.Go(func() {
+			for range 5 {
+				_, _ = connection.GetClientSession(t.Context(), john, Waiter{})
+			}
+		})
+	}
+	group.Wait()
+	if n := s.MaxInFlight(); n > 5 || n < 2 {
+		t.Errorf("%d calls were under way at once, want more than one and at most 5", n)
+	}
+}
+
+// timerClock has timers that the test lets go off.
+type timerClock struct {
+	clock.WithDelayedExecution
+	now    time.Time
+	timers []func()
+}
+
+func (c *timerClock) Now() time.Time { return c.now }
+
+func (c *timerClock) AfterFunc(_ time.Duration, f func()) clock.Timer {
+	c.timers = append(c.timers, f)
+	return nil
+}
+
+// step lets a second pass, and the timers go off.
+func (c *timerClock) step() {
+	c.now = c.now.Add(time.Second)
+	timers := c.timers
+	c.timers = nil
+	for _, f := range timers {
+		f()
+	}
+}
+
+func TestNextIsWokenWhereAWokenOneDoesNotCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		timers := &timerClock{now: start}
+		client, err := NewClient(Config{Endpoint: DefaultEndpoint, UserAgent: "test", MaxInFlight: 8, Clock: timers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		connection := client.Connection(credential(t, seamtest.APIKey1, ""))
+		started, _ := connection.enter(Waiter{})
+		woken := ""
+		for _, key := range []string{"a", "b", "c"} {
+			_, _ = connection.enter(Waiter{Key: key, Wake: func() { woken += key }})
+		}
+		connection.leave(started, errGaveUp{})
+		for _, want := range []string{"a", "ab", "abc", "abc"} {
+			if woken != want {
+				t.Fatalf("woken: %s, want %s", woken, want)
+			}
+			timers.step()
+			synctest.Wait()
+		}
+		if len(timers.timers) != 0 {
+			t.Error("a timer runs, and nobody waits")
+		}
+	})
 }

@@ -47,11 +47,11 @@ var identifier = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 type Credential struct {
 	// A function, because that is all that fmt can't look into where a Credential is in an unexported field of something
 	// that is printed: there it calls no methods.
-	reveal func() credentialSecret
+	reveal func() plainCredential
 }
 
-// credentialSecret is what is in a Credential. It is passed on and kept nowhere.
-type credentialSecret struct {
+// plainCredential is what is in a Credential. It is passed on and kept nowhere.
+type plainCredential struct {
 	kind        credentialKind
 	value       string
 	workspaceID string
@@ -82,8 +82,8 @@ func ParseCredential(value, workspaceID string) (Credential, error) {
 	case kind == consoleSession && isServiceAccountToken(value):
 		return Credential{}, errors.New("a Kubernetes service account token is not sent to Seam: " + usableKinds)
 	}
-	secret := credentialSecret{kind: kind, value: value, workspaceID: workspaceID}
-	return Credential{func() credentialSecret { return secret }}, nil
+	secret := plainCredential{kind: kind, value: value, workspaceID: workspaceID}
+	return Credential{func() plainCredential { return secret }}, nil
 }
 
 func checkCredentialText(value string) error {

@@ -32,7 +32,7 @@ func TestCredentialsThatAreTaken(t *testing.T) {
 			t.Errorf("%.30q: %v", test.value, err)
 			continue
 		}
-		if got.reveal() != (credentialSecret{test.kind, test.want, test.workspace}) {
+		if got.reveal() != (plainCredential{test.kind, test.want, test.workspace}) {
 			t.Errorf("%.30q: kind %d, workspace %q", test.value, got.reveal().kind, got.reveal().workspaceID)
 		}
 	}

@@ -53,55 +53,47 @@ func (k Kind) String() string {
 	return "Kind(" + strconv.Itoa(int(k)) + ")"
 }
 
-// Error is a call that failed. Its text says what happened and what to do, is the same each time that happens, and holds
+// Error is a call that failed. Its message says what happened and what to do, is the same each time that happens, and holds
 // nothing that must not be shown: it may go into a condition.
 type Error struct {
 	// Kind is what the error means.
 	Kind Kind
 	// StatusCode is the HTTP status, 0 if there was none.
 	StatusCode int
-	// Type is Seam's error.type: 1 to 64 lower-case letters, digits and '_'; empty if there was none that can be shown.
-	Type string
-	// Message is Seam's error.message, at most 512 bytes. It must not be shown: what could be recognised as a secret is
-	// taken out of it, but it is the server's text and may name any.
-	Message string `json:"-"`
 	// RequestID is the seam-request-id header: 1 to 64 letters, digits, '_' and '-'. It differs on every try: it belongs in
 	// events and logs, not in conditions.
 	RequestID string
+	// Date is when Seam answered, by its own clock (the Date header), in whole seconds; zero if there was no answer or it did
+	// not say.
+	Date time.Time
 	// RetryAfter is how long Seam asked to wait with a 429, 0 to 1 h; 0 if it did not say.
 	RetryAfter time.Duration
-	// Err is what an errors.Is may look for (context.Canceled, context.DeadlineExceeded, a syscall.Errno) or nil; never an
-	// error with text of a server or an address in it.
-	Err error `json:"-"`
 
-	// text is what Error returns.
-	text string
+	// message is what Error returns.
+	message string
 }
 
 // Error says what happened and what to do.
-func (e *Error) Error() string { return e.text }
+func (e *Error) Error() string { return e.message }
 
-// Unwrap returns Err.
-func (e *Error) Unwrap() error { return e.Err }
-
-// Format writes Error's text, whatever the verb.
-func (e *Error) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.text) }
+// Format writes Error's message, whatever the verb.
+func (e *Error) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.message) }
 
 // HeldError says that no call was made, and when to try again. It unwraps to nothing: its cause is another call's error.
 type HeldError struct {
 	// Until is when to try again. Zero where Cause is nil.
 	Until time.Time
-	// Cause is the answer that holds the credential back, a 401 or a 429, without its Message. Nil where every call that the
-	// credential may have under way is: then the Waiter is woken.
+	// Cause is the answer that holds the credential back, a 401 or a 429. Nil where there is no free call: then the Waiter is
+	// woken.
 	Cause *Error
 }
 
 // Error says why no call was made.
 func (e *HeldError) Error() string {
 	if e.Cause == nil {
-		return "not asked yet: other calls with the same credential are under way"
+		return "not fetched yet: as many calls are under way as may be"
 	}
-	return "not asked: an earlier call with the same credential failed: " + e.Cause.Error()
+	return "not fetched: an earlier call with the same credential failed: " + e.Cause.Error()
 }
 
-func invalidResponse(text string) *Error { return &Error{Kind: InvalidResponse, text: text} }
+func invalidResponse(message string) *Error { return &Error{Kind: InvalidResponse, message: message} }

@@ -17,25 +17,20 @@ type proxyRefusal int
 
 func (s proxyRefusal) Error() string { return "proxy answered " + strconv.Itoa(int(s)) }
 
-// failure is the error of a call that got no answer. Its text depends on the cause alone: it holds no addresses and ports.
+// failure is the error of a call that got no answer. Its message depends on the cause alone: it holds no
+// addresses and ports.
 func (c *Client) failure(ctx, bounded context.Context, err error) error {
 	if ctx.Err() != nil {
 		return errGaveUp{fmt.Errorf("the call to seam was given up: %w", ctx.Err())}
 	}
-	failed := &Error{Kind: Unavailable}
-	if bounded.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
-		failed.Err = context.DeadlineExceeded
-		failed.text = fmt.Sprintf("seam can't be reached: timed out after %s", c.timeout)
-		return failed
+	cause := "timed out after " + c.timeout.String()
+	if bounded.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+		cause = describe(err)
 	}
-	if number := syscall.Errno(0); errors.As(err, &number) {
-		failed.Err = number
-	}
-	failed.text = "seam can't be reached: " + describe(err)
-	return failed
+	return &Error{Kind: Unavailable, message: "seam can't be reached: " + cause}
 }
 
-// describe gives the text for a network failure, the same for the same cause.
+// describe names the cause of a network failure, the same each time it is the same.
 func describe(err error) string {
 	var (
 		refusal proxyRefusal
@@ -57,8 +52,8 @@ func describe(err error) string {
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // which of them it is, is chance
 		return "connection reset"
 	}
-	if text := describeTLS(err); text != "" {
-		return "TLS: " + text
+	if cause := describeTLS(err); cause != "" {
+		return "TLS: " + cause
 	}
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return "timed out connecting"

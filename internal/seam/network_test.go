@@ -1,7 +1,6 @@
 package seam
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -46,22 +45,6 @@ func TestNetworkFailureIsDescribedByItsCause(t *testing.T) {
 	} {
 		if got := describe(test.err); got != test.want {
 			t.Errorf("%v: got %q, want %q", test.err, got, test.want)
-		}
-	}
-}
-
-func TestNetworkFailureKeepsOnlyErrorsWithoutAddresses(t *testing.T) {
-	refused := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
-	for _, test := range []struct {
-		err, want error
-	}{
-		{refused, syscall.ECONNREFUSED},
-		{&net.DNSError{Name: "seam.test"}, nil},
-		{fmt.Errorf("%w", context.DeadlineExceeded), context.DeadlineExceeded},
-	} {
-		failed := (&Client{}).failure(t.Context(), t.Context(), test.err)
-		if got := errors.Unwrap(failed); got != test.want { //nolint:errorlint // the very one
-			t.Errorf("%v: got %v, want %v", test.err, got, test.want)
 		}
 	}
 }

@@ -12,9 +12,12 @@ import (
 	"unicode/utf8"
 )
 
+// MaxUserIdentifierKey is how many characters a user identifier key may have. The CRD has the same bound, and counts
+// characters as well.
+const MaxUserIdentifierKey = 512
+
 const (
-	maxTokenBytes             = 4096
-	maxUserIdentifierKeyBytes = 4096
+	maxTokenBytes = 4096
 	// maxOtherBytes bounds strings that nothing depends upon.
 	maxOtherBytes = 1024
 )
@@ -28,18 +31,18 @@ type Selector struct {
 	UserIdentifierKey string
 }
 
-// check returns an InvalidRequest if the selector can't be sent as it is.
-func (s Selector) check() error {
-	invalid := func(text string) error { return &Error{Kind: InvalidRequest, text: text} }
+// Validate returns an *Error of kind InvalidRequest if the selector can't be sent as it is.
+func (s Selector) Validate() error {
+	invalid := func(message string) error { return &Error{Kind: InvalidRequest, message: message} }
 	switch key := s.UserIdentifierKey; {
 	case (s.ClientSessionID == "") == (key == ""):
 		return invalid("exactly one of client session ID and user identifier key must be given")
 	case key == "" && !identifier.MatchString(s.ClientSessionID):
 		return invalid("the client session ID must be 1 to 64 letters, digits, '_' and '-'")
-	case len(key) > maxUserIdentifierKeyBytes:
-		return invalid(fmt.Sprintf("the user identifier key must be at most %d bytes long", maxUserIdentifierKeyBytes))
 	case !utf8.ValidString(key):
 		return invalid("the user identifier key must be valid UTF-8")
+	case utf8.RuneCountInString(key) > MaxUserIdentifierKey:
+		return invalid(fmt.Sprintf("the user identifier key must be at most %d characters long", MaxUserIdentifierKey))
 	case strings.ContainsFunc(key, unicode.IsControl):
 		return invalid("the user identifier key must hold no line breaks or other control characters")
 	}
@@ -73,6 +76,10 @@ type ClientSession struct {
 	CustomerKey string
 	// DeviceCount is how many devices the session gives access to; nil if Seam did not say.
 	DeviceCount *int32
+
+	// Date is when Seam answered, by its own clock (the Date header), in whole seconds; zero if it did not say. It tells
+	// whether the clocks are apart.
+	Date time.Time
 }
 
 // String names the session by its ID.
@@ -104,7 +111,7 @@ type sessionAnswer struct {
 
 // decodeClientSession reads a good answer to a request for selector: tolerant of what Seam's reference leaves open, strict
 // about what must hold. Its error is an InvalidResponse or a Mismatch.
-func decodeClientSession(body []byte, credential credentialSecret, selector Selector) (*ClientSession, *Error) {
+func decodeClientSession(body []byte, credential plainCredential, selector Selector) (*ClientSession, *Error) {
 	var answer sessionAnswer
 	if json.Unmarshal(body, &answer) != nil {
 		return nil, invalidResponse("the answer is not a client session in JSON: " + checkEndpoint)
@@ -117,14 +124,14 @@ func decodeClientSession(body []byte, credential credentialSecret, selector Sele
 		return nil, invalidResponse("the answer holds no client session: " + checkEndpoint)
 	}
 	session := &ClientSession{
-		ID:                text(wire.ClientSessionID, maxBodyBytes),
-		WorkspaceID:       text(wire.WorkspaceID, maxBodyBytes),
-		Token:             text(wire.Token, maxBodyBytes),
-		CreatedAt:         instant(text(wire.CreatedAt, maxOtherBytes)),
-		UserIdentifierKey: text(wire.UserIdentifierKey, maxUserIdentifierKeyBytes),
-		UserIdentityID:    text(wire.UserIdentityID, maxOtherBytes),
-		CustomerKey:       text(wire.CustomerKey, maxOtherBytes),
-		DeviceCount:       count(wire.DeviceCount),
+		ID:                parseString(wire.ClientSessionID, maxBodyBytes),
+		WorkspaceID:       parseString(wire.WorkspaceID, maxBodyBytes),
+		Token:             parseString(wire.Token, maxBodyBytes),
+		CreatedAt:         parseTime(parseString(wire.CreatedAt, maxOtherBytes)),
+		UserIdentifierKey: parseString(wire.UserIdentifierKey, utf8.UTFMax*MaxUserIdentifierKey),
+		UserIdentityID:    parseString(wire.UserIdentityID, maxOtherBytes),
+		CustomerKey:       parseString(wire.CustomerKey, maxOtherBytes),
+		DeviceCount:       parseCount(wire.DeviceCount),
 	}
 	if problem := session.problem(credential); problem != "" {
 		return nil, invalidResponse(problem)
@@ -133,18 +140,18 @@ func decodeClientSession(body []byte, credential credentialSecret, selector Sele
 		return nil, invalidResponse("the workspace ID in the answer can't be used")
 	}
 	if !absent(wire.ExpiresAt) {
-		if session.ExpiresAt = instant(text(wire.ExpiresAt, maxOtherBytes)); session.ExpiresAt == nil {
+		if session.ExpiresAt = parseTime(parseString(wire.ExpiresAt, maxOtherBytes)); session.ExpiresAt == nil {
 			return nil, invalidResponse("the expires_at in the answer is not a time that can be read")
 		}
 	}
 	if mismatch := session.mismatch(credential, selector); mismatch != "" {
-		return nil, &Error{Kind: Mismatch, text: mismatch}
+		return nil, &Error{Kind: Mismatch, message: mismatch}
 	}
 	return session, nil
 }
 
 // problem says what makes the session unusable, if anything.
-func (s *ClientSession) problem(credential credentialSecret) string {
+func (s *ClientSession) problem(credential plainCredential) string {
 	secrets := []string{s.Token, credential.value}
 	switch {
 	case s.Token == "":
@@ -164,7 +171,7 @@ func (s *ClientSession) problem(credential credentialSecret) string {
 }
 
 // mismatch says how the session is not the one that was asked for, if it isn't.
-func (s *ClientSession) mismatch(credential credentialSecret, selector Selector) string {
+func (s *ClientSession) mismatch(credential plainCredential, selector Selector) string {
 	switch {
 	case selector.ClientSessionID != "" && s.ID != selector.ClientSessionID:
 		return "the answer is about another client session than was asked for: " + checkEndpoint
@@ -181,8 +188,8 @@ func absent(raw json.RawMessage) bool {
 	return len(raw) == 0 || bytes.Equal(raw, []byte("null"))
 }
 
-// text reads a JSON string of at most maxBytes; anything else counts as empty.
-func text(raw json.RawMessage, maxBytes int) string {
+// parseString reads a JSON string of at most maxBytes; anything else counts as empty.
+func parseString(raw json.RawMessage, maxBytes int) string {
 	var s string
 	if json.Unmarshal(raw, &s) != nil || len(s) > maxBytes {
 		return ""
@@ -190,21 +197,22 @@ func text(raw json.RawMessage, maxBytes int) string {
 	return s
 }
 
-// instant reads an RFC 3339 time in whole seconds, or nil.
-func instant(s string) *time.Time {
+// parseTime reads an RFC 3339 time in whole seconds, or nil. No time of a session lies before 1970; that of the year 1 would be
+// none at all to whoever keeps it.
+func parseTime(s string) *time.Time {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
 		return nil
 	}
 	t = t.UTC().Truncate(time.Second)
-	if t.Year() < 1 || t.Year() > 9999 {
+	if t.Year() < 1970 || t.Year() > 9999 {
 		return nil
 	}
 	return &t
 }
 
-// count reads a whole number, which Seam's reference calls a float, or nil.
-func count(raw json.RawMessage) *int32 {
+// parseCount reads a whole number, which Seam's reference calls a float, or nil.
+func parseCount(raw json.RawMessage) *int32 {
 	var f *float64
 	if json.Unmarshal(raw, &f) != nil || f == nil || *f != math.Trunc(*f) || *f < 0 || *f > math.MaxInt32 {
 		return nil

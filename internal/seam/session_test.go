@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	anAPIKey = credentialSecret{kind: apiKey, value: "seam_apikey1_token"}
+	anAPIKey = plainCredential{kind: apiKey, value: "seam_apikey1_token"}
 	byID     = Selector{ClientSessionID: "cst1"}
 	byKey    = Selector{UserIdentifierKey: "jane"}
 )
@@ -38,7 +38,7 @@ func TestDecodeWhatIsOptional(t *testing.T) {
 		{`"device_count":2147483647`, "workspace , created -, expires -, identity , customer , devices 2147483647"},
 		{`"device_count":1e400`, "workspace , created -, expires -, identity , customer , devices -"},
 		{`"device_count":0`, "workspace , created -, expires -, identity , customer , devices 0"},
-		{`"expires_at":"0001-01-01T00:00:00Z"`, "workspace , created -, expires 0001-01-01T00:00:00Z, identity , customer , devices -"},
+		{`"expires_at":"1970-01-01T00:00:00Z"`, "workspace , created -, expires 1970-01-01T00:00:00Z, identity , customer , devices -"},
 		{`"expires_at":"9999-12-31T23:59:59.999Z"`, "workspace , created -, expires 9999-12-31T23:59:59Z, identity , customer , devices -"},
 	} {
 		s, err := decodeClientSession([]byte(answerWith(test.fields)), anAPIKey, byID)
@@ -117,7 +117,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{answerWith(`"expires_at":1893456000`), badExpiry}, {answerWith(`"expires_at":{}`), badExpiry},
 		{answerWith(`"expires_at":"2030-01-01"`), badExpiry}, {answerWith(`"expires_at":"2030-13-01T00:00:00Z"`), badExpiry},
 		{answerWith(`"expires_at":"0000-12-31T23:59:59Z"`), badExpiry},
-		{answerWith(`"expires_at":"0001-01-01T00:00:00+01:00"`), badExpiry},
+		{answerWith(`"expires_at":"0001-01-01T00:00:00Z"`), badExpiry}, {answerWith(`"expires_at":"1969-12-31T23:59:59Z"`), badExpiry},
 		{answerWith(`"expires_at":"9999-12-31T23:59:59-01:00"`), badExpiry},
 		{answerWith(`"expires_at":"10000-01-01T00:00:00Z"`), badExpiry},
 	} {
@@ -139,7 +139,7 @@ func TestDecodeComparesWithWhatWasAsked(t *testing.T) {
 	const workspace = "the client session is of another workspace than was asked for: check the workspace ID and the credential"
 	for _, test := range []struct {
 		body       string
-		credential credentialSecret
+		credential plainCredential
 		selector   Selector
 		want       string
 	}{
@@ -157,7 +157,7 @@ func TestDecodeComparesWithWhatWasAsked(t *testing.T) {
 		{answerWith(`"workspace_id":"v"`), inWorkspace, byID, workspace},
 		{answerWith(`"workspace_id":null`), inWorkspace, byID, workspace},
 		{answerWith(``), inWorkspace, byID, workspace},
-		{answerWith(``), credentialSecret{kind: clientSessionToken, value: "seam_cst1_token"}, byID, ""},
+		{answerWith(``), plainCredential{kind: clientSessionToken, value: "seam_cst1_token"}, byID, ""},
 	} {
 		_, err := decodeClientSession([]byte(test.body), test.credential, test.selector)
 		switch {

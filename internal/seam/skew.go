@@ -20,8 +20,8 @@ type skewWatch struct {
 
 // observe compares now with the answer's Date, and logs a change.
 func (w *skewWatch) observe(ctx context.Context, now time.Time, header http.Header) {
-	date, err := http.ParseTime(header.Get("Date"))
-	if err != nil {
+	date := dateOf(header)
+	if date.IsZero() {
 		return
 	}
 	ahead := now.Sub(date)

@@ -11,55 +11,64 @@ import (
 
 var start = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// gateTest steps a gate and its clock.
-type gateTest struct {
+// throttleTest steps a throttle and its clock.
+type throttleTest struct {
 	*testing.T
-	*gate
+	*throttle
+	pool  *pool // without bounds of its own
 	now   time.Time
 	woken []string
 }
 
-func newGateTest(t *testing.T, maxInFlight int) *gateTest {
-	return &gateTest{T: t, gate: newGate(maxInFlight), now: start}
+func newThrottleTest(t *testing.T, maxInFlight int) *throttleTest {
+	return &throttleTest{T: t, throttle: newThrottle(maxInFlight), pool: newPool(1000), now: start}
 }
 
-func (g *gateTest) waiter(key string) Waiter { return Waiter{Key: key, Wake: func() {}} }
+func (g *throttleTest) waiter(key string) Waiter { return Waiter{Key: key, Wake: func() {}} }
 
-// enter expects a ticket.
-func (g *gateTest) enter() ticket {
-	g.Helper()
-	ticket, held := g.acquire(g.now, Waiter{})
-	if held != nil {
-		g.Fatalf("held: %+v, want a ticket", *held)
+func (g *throttleTest) acquire(w Waiter) (*call, *HeldError) {
+	started, held, woken := g.pool.acquire(g.now, g.throttle, w)
+	for _, w := range woken {
+		g.woken = append(g.woken, w.Key)
 	}
-	return ticket
+	return started, held
+}
+
+// enter expects a call.
+func (g *throttleTest) enter() *call {
+	g.Helper()
+	started, held := g.acquire(Waiter{})
+	if held != nil {
+		g.Fatalf("held: %+v, want a call", *held)
+	}
+	return started
 }
 
 // expectFull expects that there is no slot.
-func (g *gateTest) expectFull(key string) {
+func (g *throttleTest) expectFull(key string) {
 	g.Helper()
-	_, held := g.acquire(g.now, g.waiter(key))
+	_, held := g.acquire(g.waiter(key))
 	if held == nil || held.Cause != nil || !held.Until.IsZero() {
 		g.Fatalf("acquire: %+v, want no free slot", held)
 	}
 }
 
-// expectHeld expects a hold by cause for that long.
-func (g *gateTest) expectHeld(key string, cause *Error, length time.Duration) {
+// expectHeld expects to be held by cause for that long.
+func (g *throttleTest) expectHeld(key string, cause *Error, length time.Duration) {
 	g.Helper()
-	_, held := g.acquire(g.now, g.waiter(key))
+	_, held := g.acquire(g.waiter(key))
 	if held == nil || held.Cause != cause || held.Until.Sub(g.now) != length {
-		g.Fatalf("acquire: %+v, want a hold of %s by %+v", held, length, cause)
+		g.Fatalf("acquire: %+v, want to be held for %s by %+v", held, length, cause)
 	}
 }
 
-func (g *gateTest) leave(t ticket, o outcome, cause *Error) {
-	for _, w := range g.release(g.now, t, o, cause) {
+func (g *throttleTest) leave(done *call, v verdict, cause *Error) {
+	for _, w := range g.pool.release(g.now, done, v, cause) {
 		g.woken = append(g.woken, w.Key)
 	}
 }
 
-func (g *gateTest) expectWoken(keys ...string) {
+func (g *throttleTest) expectWoken(keys ...string) {
 	g.Helper()
 	if !slices.Equal(g.woken, keys) {
 		g.Fatalf("woken: %q, want %q", g.woken, keys)
@@ -68,14 +77,14 @@ func (g *gateTest) expectWoken(keys ...string) {
 }
 
 // widen makes calls succeed until the limit is n.
-func (g *gateTest) widen(n int) {
+func (g *throttleTest) widen(n int) {
 	g.Helper()
 	for g.limit < n {
 		g.leave(g.enter(), accepted, nil)
 	}
 }
 
-func (g *gateTest) expectLimit(n int) {
+func (g *throttleTest) expectLimit(n int) {
 	g.Helper()
 	if g.limit != n {
 		g.Fatalf("limit: %d, want %d", g.limit, n)
@@ -83,43 +92,43 @@ func (g *gateTest) expectLimit(n int) {
 }
 
 var (
-	errOf401 = &Error{Kind: Unauthorized, StatusCode: 401, text: "401"}
-	errOf429 = &Error{Kind: RateLimited, StatusCode: 429, text: "429"}
+	errOf401 = &Error{Kind: Unauthorized, StatusCode: 401, message: "401"}
+	errOf429 = &Error{Kind: RateLimited, StatusCode: 429, message: "429"}
 )
 
 func errOf429For(wait time.Duration) *Error {
-	return &Error{Kind: RateLimited, StatusCode: 429, RetryAfter: wait, text: "429"}
+	return &Error{Kind: RateLimited, StatusCode: 429, RetryAfter: wait, message: "429"}
 }
 
-func TestGateWidensWithEachSuccess(t *testing.T) {
-	g := newGateTest(t, 6)
+func TestThrottleWidensWithEachSuccess(t *testing.T) {
+	g := newThrottleTest(t, 6)
 	for _, limit := range []int{1, 2, 4, 6, 6} {
 		g.expectLimit(limit)
-		var tickets []ticket
+		var calls []*call
 		for range limit {
-			tickets = append(tickets, g.enter())
+			calls = append(calls, g.enter())
 		}
 		g.expectFull("one more")
-		for _, ticket := range tickets[1:] {
-			g.leave(ticket, neutral, nil)
+		for _, one := range calls[1:] {
+			g.leave(one, neutral, nil)
 		}
-		g.leave(tickets[0], accepted, nil)
+		g.leave(calls[0], accepted, nil)
 	}
 }
 
-func TestGateHasAtLeastOneSlot(t *testing.T) {
+func TestThrottleHasAtLeastOneSlot(t *testing.T) {
 	for _, limit := range []int{-1, 0, 1} {
-		g := newGateTest(t, limit)
-		ticket := g.enter()
+		g := newThrottleTest(t, limit)
+		one := g.enter()
 		g.expectFull("b")
-		g.leave(ticket, accepted, nil)
+		g.leave(one, accepted, nil)
 		g.expectLimit(1)
 		g.enter()
 	}
 }
 
-func TestGateNarrowsWhenSeamCantBeReached(t *testing.T) {
-	g := newGateTest(t, 8)
+func TestThrottleNarrowsWhenSeamCantBeReached(t *testing.T) {
+	g := newThrottleTest(t, 8)
 	g.widen(8)
 	before, failing := g.enter(), g.enter()
 	g.leave(failing, unreachable, nil)
@@ -132,8 +141,8 @@ func TestGateNarrowsWhenSeamCantBeReached(t *testing.T) {
 	g.expectLimit(2)
 }
 
-func TestGateProbesOnceAMinuteAfter401(t *testing.T) {
-	g := newGateTest(t, 8)
+func TestThrottleProbesOnceAMinuteAfter401(t *testing.T) {
+	g := newThrottleTest(t, 8)
 	g.widen(4)
 	first, second := g.enter(), g.enter()
 	g.now = g.now.Add(time.Second)
@@ -163,8 +172,8 @@ func TestGateProbesOnceAMinuteAfter401(t *testing.T) {
 	g.enter()
 }
 
-func TestGateOpensTheCircuitOnceHoweverManyWereUnderWay(t *testing.T) {
-	g := newGateTest(t, 8)
+func TestThrottleOpensTheCircuitOnceHoweverManyWereUnderWay(t *testing.T) {
+	g := newThrottleTest(t, 8)
 	g.widen(8)
 	first, second, third := g.enter(), g.enter(), g.enter()
 	g.leave(first, unauthorized, errOf401)
@@ -178,8 +187,8 @@ func TestGateOpensTheCircuitOnceHoweverManyWereUnderWay(t *testing.T) {
 	g.expectLimit(2)
 }
 
-func TestGateHasOneProbeHoweverLongItTakes(t *testing.T) {
-	g := newGateTest(t, 8)
+func TestThrottleHasOneProbeHoweverLongItTakes(t *testing.T) {
+	g := newThrottleTest(t, 8)
 	g.leave(g.enter(), unauthorized, errOf401)
 	g.now = g.now.Add(time.Minute)
 	probe := g.enter()
@@ -190,8 +199,8 @@ func TestGateHasOneProbeHoweverLongItTakes(t *testing.T) {
 	g.expectHeld("a", errOf401, time.Minute)
 }
 
-func TestGateProbesAlone(t *testing.T) {
-	g := newGateTest(t, 8)
+func TestThrottleProbesAlone(t *testing.T) {
+	g := newThrottleTest(t, 8)
 	g.widen(2)
 	slow := g.enter()
 	g.leave(g.enter(), unauthorized, errOf401)
@@ -201,37 +210,8 @@ func TestGateProbesAlone(t *testing.T) {
 	g.expectHeld("a", errOf401, time.Minute)
 }
 
-func TestGateResetClosesTheCircuit(t *testing.T) {
-	g := newGateTest(t, 8)
-	g.widen(4)
-	before, refused := g.enter(), g.enter()
-	g.leave(refused, unauthorized, errOf401)
-	g.expectHeld("a", errOf401, time.Minute)
-	g.woken = nil
-	g.close(g.now)
-	g.expectLimit(1)
-	g.leave(before, unauthorized, errOf401) // what was asked before the reset is of the past
-	current := g.enter()
-	g.expectFull("a")
-	g.leave(current, accepted, nil)
-	g.expectLimit(2)
-	g.leave(g.enter(), unauthorized, errOf401)
-	g.expectHeld("a", errOf401, time.Minute)
-}
-
-func TestGateResetLeavesPauseAndLimitAlone(t *testing.T) {
-	g := newGateTest(t, 8)
-	g.widen(8)
-	g.close(g.now)
-	g.expectLimit(8)
-	pause := errOf429For(20 * time.Second)
-	g.leave(g.enter(), rateLimited, pause)
-	g.close(g.now)
-	g.expectHeld("a", pause, 20*time.Second)
-}
-
-func TestGatePausesFor429(t *testing.T) {
-	g := newGateTest(t, 8)
+func TestThrottlePausesFor429(t *testing.T) {
+	g := newThrottleTest(t, 8)
 	g.widen(8)
 	first, second, third := g.enter(), g.enter(), g.enter()
 	pause, longer, shorter := errOf429For(20*time.Second), errOf429For(30*time.Second), errOf429For(time.Second)
@@ -241,14 +221,14 @@ func TestGatePausesFor429(t *testing.T) {
 	g.leave(third, rateLimited, shorter)
 	g.expectHeld("a", longer, 30*time.Second)
 	g.now = g.now.Add(30 * time.Second)
-	ticket := g.enter()
+	one := g.enter()
 	g.expectFull("a")
-	g.leave(ticket, accepted, nil)
+	g.leave(one, accepted, nil)
 	g.expectLimit(2)
 }
 
-func TestGatePausesEverLongerWhere429SaysNothing(t *testing.T) {
-	g := newGateTest(t, 8)
+func TestThrottlePausesEverLongerWhere429SaysNothing(t *testing.T) {
+	g := newThrottleTest(t, 8)
 	for _, length := range []time.Duration{5, 10, 20, 40, 60, 60} {
 		g.leave(g.enter(), rateLimited, errOf429)
 		g.expectHeld("a", errOf429, length*time.Second)
@@ -261,27 +241,27 @@ func TestGatePausesEverLongerWhere429SaysNothing(t *testing.T) {
 	g.expectHeld("a", errOf429, 5*time.Second)
 }
 
-func TestGateHoldsForTheLongerReason(t *testing.T) {
+func TestThrottleHoldsForTheLongerReason(t *testing.T) {
 	for _, test := range []struct {
 		pause time.Duration
-		hold  time.Duration
+		held  time.Duration
 	}{{20 * time.Second, time.Minute}, {2 * time.Minute, 2 * time.Minute}} {
-		g := newGateTest(t, 8)
+		g := newThrottleTest(t, 8)
 		g.widen(2)
 		first, second := g.enter(), g.enter()
 		pause := errOf429For(test.pause)
 		g.leave(first, rateLimited, pause)
 		g.leave(second, unauthorized, errOf401)
 		cause := errOf401
-		if test.hold == test.pause {
+		if test.held == test.pause {
 			cause = pause
 		}
-		g.expectHeld("a", cause, test.hold)
+		g.expectHeld("a", cause, test.held)
 	}
 }
 
-func TestGateHoldsNoLongerWhenTheClockIsSetBack(t *testing.T) {
-	g := newGateTest(t, 8)
+func TestThrottleHoldsNoLongerWhenTheClockIsSetBack(t *testing.T) {
+	g := newThrottleTest(t, 8)
 	g.leave(g.enter(), unauthorized, errOf401)
 	g.now = g.now.Add(-24 * time.Hour)
 	g.expectHeld("a", errOf401, time.Minute)
@@ -296,14 +276,14 @@ func TestGateHoldsNoLongerWhenTheClockIsSetBack(t *testing.T) {
 	g.enter()
 }
 
-func TestGateWakesInOrderAsManyAsThereIsRoomFor(t *testing.T) {
-	g := newGateTest(t, 8)
-	ticket := g.enter()
+func TestThrottleWakesInOrderAsManyAsThereIsRoomFor(t *testing.T) {
+	g := newThrottleTest(t, 8)
+	one := g.enter()
 	for _, key := range []string{"a", "b", "c", "a", "d", "e"} {
 		g.expectFull(key)
 	}
 	g.expectWoken()
-	g.leave(ticket, accepted, nil)
+	g.leave(one, accepted, nil)
 	g.expectWoken("a", "b")
 	first, second := g.enter(), g.enter()
 	g.expectFull("a")
@@ -315,49 +295,49 @@ func TestGateWakesInOrderAsManyAsThereIsRoomFor(t *testing.T) {
 	g.expectWoken("e", "a")
 }
 
-func TestGateForgetsAWaiterThatGotATicketOrCantBeWoken(t *testing.T) {
-	g := newGateTest(t, 8)
-	ticket := g.enter()
+func TestThrottleForgetsAWaiterThatGotACallOrCantBeWoken(t *testing.T) {
+	g := newThrottleTest(t, 8)
+	one := g.enter()
 	g.expectFull("a")
-	if _, held := g.acquire(g.now, Waiter{Key: "none"}); held == nil {
-		t.Fatal("got a ticket, want none")
+	if _, held := g.acquire(Waiter{Key: "none"}); held == nil {
+		t.Fatal("got a one, want none")
 	}
-	g.leave(ticket, neutral, nil)
+	g.leave(one, neutral, nil)
 	g.expectWoken("a")
-	ticket = g.enter()
+	one = g.enter()
 	g.expectFull("a")
-	g.inFlight-- // as if there were room
-	if _, held := g.acquire(g.now, g.waiter("a")); held != nil {
+	g.limit++ // as if there were room
+	if _, held := g.acquire(g.waiter("a")); held != nil {
 		t.Fatalf("held: %+v", held)
 	}
-	g.leave(ticket, accepted, nil)
+	g.leave(one, accepted, nil)
 	g.expectWoken()
 }
 
-func TestGateCallsTheLatestWakeOfAKey(t *testing.T) {
-	g := newGateTest(t, 1)
-	ticket := g.enter()
+func TestThrottleCallsTheLatestWakeOfAKey(t *testing.T) {
+	g := newThrottleTest(t, 1)
+	one := g.enter()
 	woken := ""
-	_, _ = g.acquire(g.now, Waiter{Key: "a", Wake: func() { woken += "old" }})
-	_, _ = g.acquire(g.now, Waiter{Key: "a", Wake: func() { woken += "new" }})
-	wake(g.release(g.now, ticket, neutral, nil))
+	_, _ = g.acquire(Waiter{Key: "a", Wake: func() { woken += "old" }})
+	_, _ = g.acquire(Waiter{Key: "a", Wake: func() { woken += "new" }})
+	wake(g.pool.release(g.now, one, neutral, nil))
 	if woken != "new" {
 		t.Fatalf("woken: %q", woken)
 	}
 }
 
-func TestGateTellsEveryWaiterWhatHoldsItBack(t *testing.T) {
+func TestThrottleTellsEveryWaiterWhatHoldsItBack(t *testing.T) {
 	for _, test := range []struct {
 		name    string
-		outcome outcome
+		verdict verdict
 		cause   *Error
 	}{{"401", unauthorized, errOf401}, {"429", rateLimited, errOf429For(time.Minute)}} {
 		t.Run(test.name, func(t *testing.T) {
-			g := newGateTest(t, 8)
-			ticket := g.enter()
+			g := newThrottleTest(t, 8)
+			one := g.enter()
 			g.expectFull("a")
 			g.expectFull("b")
-			g.leave(ticket, test.outcome, test.cause)
+			g.leave(one, test.verdict, test.cause)
 			g.expectWoken("a", "b")
 			g.expectHeld("a", test.cause, time.Minute)
 			g.expectHeld("b", test.cause, time.Minute)
@@ -370,21 +350,8 @@ func TestGateTellsEveryWaiterWhatHoldsItBack(t *testing.T) {
 	}
 }
 
-func TestGateResetWakesOneToFindOut(t *testing.T) {
-	g := newGateTest(t, 8)
-	g.leave(g.enter(), unauthorized, errOf401)
-	g.expectHeld("a", errOf401, time.Minute)
-	g.expectHeld("b", errOf401, time.Minute)
-	woken := g.close(g.now)
-	if len(woken) != 1 || woken[0].Key != "a" {
-		t.Fatalf("woken: %v, want a", woken)
-	}
-	g.leave(g.enter(), accepted, nil)
-	g.expectWoken("b")
-}
-
-func TestGateIsIdleOnlyWhereNothingWouldBeLost(t *testing.T) {
-	g := newGateTest(t, 8)
+func TestThrottleIsIdleOnlyWhereNothingWouldBeLost(t *testing.T) {
+	g := newThrottleTest(t, 8)
 	expect := func(idle bool) {
 		t.Helper()
 		if g.idle(g.now) != idle {
@@ -392,9 +359,9 @@ func TestGateIsIdleOnlyWhereNothingWouldBeLost(t *testing.T) {
 		}
 	}
 	expect(true)
-	ticket := g.enter()
+	one := g.enter()
 	expect(false)
-	g.leave(ticket, rateLimited, errOf429For(time.Second))
+	g.leave(one, rateLimited, errOf429For(time.Second))
 	expect(false)
 	g.now = g.now.Add(time.Second)
 	expect(true)
@@ -404,29 +371,30 @@ func TestGateIsIdleOnlyWhereNothingWouldBeLost(t *testing.T) {
 	expect(true)
 }
 
-// TestGateInvariants lets many callers come and go at random, some of them dying when they should wake, while the credential
+// TestThrottleInvariants lets many callers come and go at random, some of them dying when they should wake, while the credential
 // is revoked and restored, Seam asks for pauses and can't be reached.
-func TestGateInvariants(t *testing.T) {
+func TestThrottleInvariants(t *testing.T) {
 	for seed := range uint64(50) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
-			newGateSimulation(t, seed).run()
+			newThrottleSimulation(t, seed).run()
 		})
 	}
 }
 
 const simulatedCallers = 24
 
-type gateSimulation struct {
+type throttleSimulation struct {
 	*testing.T
-	random *rand.Rand
-	gate   *gate
-	max    int
-	now    time.Time
-	mortal bool // some callers never come back when they are woken
+	random   *rand.Rand
+	pool     *pool
+	throttle *throttle
+	max      int
+	now      time.Time
+	mortal   bool // some callers never come back when they are woken
 
 	wanting map[int]time.Time // when a caller that wants to call tries next; zero: only when it is woken
-	flying  map[int]ticket
-	asked   map[ticket]time.Time
+	flying  map[int]*call
+	asked   map[*call]time.Time
 	dead    map[int]bool
 	served  map[int]int
 
@@ -435,27 +403,27 @@ type gateSimulation struct {
 	pausedTill time.Time
 }
 
-func newGateSimulation(t *testing.T, seed uint64) *gateSimulation {
+func newThrottleSimulation(t *testing.T, seed uint64) *throttleSimulation {
 	random := rand.New(rand.NewPCG(seed, 1))
 	limit := 1 + random.IntN(9)
-	return &gateSimulation{
-		T: t, random: random, gate: newGate(limit), max: limit, now: start, mortal: seed%2 == 0,
-		wanting: map[int]time.Time{}, flying: map[int]ticket{}, asked: map[ticket]time.Time{},
+	return &throttleSimulation{
+		T: t, random: random, pool: newPool(1000), throttle: newThrottle(limit), max: limit, now: start, mortal: seed%2 == 0,
+		wanting: map[int]time.Time{}, flying: map[int]*call{}, asked: map[*call]time.Time{},
 		dead: map[int]bool{}, served: map[int]int{},
 	}
 }
 
-func (s *gateSimulation) run() {
+func (s *throttleSimulation) run() {
 	for caller := range simulatedCallers {
 		s.wanting[caller] = s.now
 	}
 	for range 400 {
-		s.step(s.anyOutcome)
+		s.step(func() (verdict, *Error) { return anyVerdict(s.random) })
 	}
 	// From here on all is well: everybody who lives is served. Where none dies, waking is enough for those without a time.
 	s.served = map[int]int{}
 	for range 400 {
-		s.step(func() (outcome, *Error) { return accepted, nil })
+		s.step(func() (verdict, *Error) { return accepted, nil })
 	}
 	for caller := range s.wanting {
 		if !s.dead[caller] && s.served[caller] == 0 {
@@ -464,21 +432,21 @@ func (s *gateSimulation) run() {
 	}
 }
 
-func (s *gateSimulation) anyOutcome() (outcome, *Error) {
-	switch n := s.random.IntN(20); {
+func anyVerdict(random *rand.Rand) (verdict, *Error) {
+	switch n := random.IntN(20); {
 	case n < 12:
 		return accepted, nil
 	case n < 14:
 		return unauthorized, errOf401
 	case n < 16:
-		return rateLimited, errOf429For(time.Duration(s.random.IntN(30)) * time.Second)
+		return rateLimited, errOf429For(time.Duration(random.IntN(30)) * time.Second)
 	case n < 18:
 		return unreachable, nil
 	}
 	return neutral, nil
 }
 
-func (s *gateSimulation) step(end func() (outcome, *Error)) {
+func (s *throttleSimulation) step(end func() (verdict, *Error)) {
 	s.now = s.now.Add(time.Duration(s.random.IntN(3000)) * time.Millisecond)
 	for _, caller := range s.shuffled() {
 		at := s.wanting[caller]
@@ -487,18 +455,19 @@ func (s *gateSimulation) step(end func() (outcome, *Error)) {
 		}
 	}
 	for _, caller := range s.shuffled() {
-		if ticket, ok := s.flying[caller]; ok && s.random.IntN(3) == 0 {
-			o, cause := end()
-			s.land(caller, ticket, o, cause)
+		if one, ok := s.flying[caller]; ok && s.random.IntN(3) == 0 {
+			v, cause := end()
+			s.land(caller, one, v, cause)
 		}
 	}
 }
 
-func (s *gateSimulation) shuffled() []int { return s.random.Perm(simulatedCallers) }
+func (s *throttleSimulation) shuffled() []int { return s.random.Perm(simulatedCallers) }
 
-func (s *gateSimulation) call(caller int) {
+func (s *throttleSimulation) call(caller int) {
 	key := strconv.Itoa(caller)
-	got, held := s.gate.acquire(s.now, Waiter{Key: key, Wake: func() { s.wake(caller) }})
+	got, held, woken := s.pool.acquire(s.now, s.throttle, Waiter{Key: key, Wake: func() { s.wake(caller) }})
+	defer wake(woken)
 	if held != nil {
 		s.wanting[caller] = held.Until // zero where it is only woken
 		if held.Cause == nil && s.mortal {
@@ -508,8 +477,8 @@ func (s *gateSimulation) call(caller int) {
 	}
 	s.flying[caller] = got
 	s.asked[got] = s.now
-	if len(s.flying) > s.gate.limit || len(s.flying) > s.max {
-		s.Fatalf("%d calls under way, limit %d of %d", len(s.flying), s.gate.limit, s.max)
+	if len(s.flying) > s.throttle.limit || len(s.flying) > s.max {
+		s.Fatalf("%d calls under way, limit %d of %d", len(s.flying), s.throttle.limit, s.max)
 	}
 	if s.now.Before(s.pausedTill) {
 		s.Fatalf("called at %s, in a pause until %s", s.now, s.pausedTill)
@@ -526,25 +495,25 @@ func (s *gateSimulation) call(caller int) {
 	}
 }
 
-func (s *gateSimulation) land(caller int, t ticket, o outcome, cause *Error) {
+func (s *throttleSimulation) land(caller int, done *call, v verdict, cause *Error) {
 	delete(s.flying, caller)
-	probe := !s.refusedAt.IsZero() && !s.asked[t].Before(s.refusedAt) && s.asked[t].Equal(s.refusedBy)
+	probe := !s.refusedAt.IsZero() && !s.asked[done].Before(s.refusedAt) && s.asked[done].Equal(s.refusedBy)
 	switch {
-	case o == unauthorized && s.refusedAt.IsZero():
+	case v == unauthorized && s.refusedAt.IsZero():
 		s.refusedAt, s.refusedBy = s.now, time.Time{}
-	case o == accepted && probe:
+	case v == accepted && probe:
 		s.refusedAt = time.Time{}
-	case o == rateLimited && cause.RetryAfter > 0:
+	case v == rateLimited && cause.RetryAfter > 0:
 		if until := s.now.Add(cause.RetryAfter); until.After(s.pausedTill) {
 			s.pausedTill = until
 		}
 	}
 	s.served[caller]++
 	s.wanting[caller] = s.now.Add(time.Duration(s.random.IntN(120)) * time.Second)
-	wake(s.gate.release(s.now, t, o, cause))
+	wake(s.pool.release(s.now, done, v, cause))
 }
 
-func (s *gateSimulation) wake(caller int) {
+func (s *throttleSimulation) wake(caller int) {
 	if s.mortal && s.random.IntN(40) == 0 && len(s.dead) < simulatedCallers/2 {
 		s.dead[caller] = true
 		return
@@ -559,8 +528,8 @@ func TestHeldErrorSaysWhy(t *testing.T) {
 		err  *HeldError
 		want string
 	}{
-		{&HeldError{}, "not asked yet: other calls with the same credential are under way"},
-		{&HeldError{Until: start, Cause: errOf401}, "not asked: an earlier call with the same credential failed: 401"},
+		{&HeldError{}, "not fetched yet: as many calls are under way as may be"},
+		{&HeldError{Until: start, Cause: errOf401}, "not fetched: an earlier call with the same credential failed: 401"},
 	} {
 		if got := fmt.Sprint(test.err); got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)

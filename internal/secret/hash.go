@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -13,10 +14,6 @@ import (
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
 )
-
-// annotationDigest is where the digest form of a Secret has the hash of its data. No real Secret can have it: ':' is not
-// allowed there.
-const annotationDigest = "sha256:"
 
 // canonical are strings, each after its length, so that no two lists of strings are the same bytes.
 type canonical []byte
@@ -44,12 +41,25 @@ func (c *canonical) sum() string {
 }
 
 // SpecHash is a hash of the part of the spec that says what is asked of Seam and what is written: another hash means
-// that what is in the Secret was not written for this spec. It says nothing about when to ask.
+// that what is in the Secret was not written for this spec. It says nothing about when to fetch.
 //
-// What is hashed is spelled out here, and not the JSON of the spec, so that a release which adds a field does not have
-// every Secret written anew. A user identifier key is hashed together with all the rest; who can read the hash can read
-// the Secret.
-func SpecHash(session *v1alpha1.SeamClientSession) string {
+// It is keyed with the data of the Secret: a user identifier key is in it, and whoever reads annotations but no data, as
+// exporters of metrics do, must not be able to test guesses at that. What is hashed is spelled out here, and not the JSON of
+// the spec, so that a release which adds a field does not have every Secret written anew.
+func SpecHash(session *v1alpha1.SeamClientSession, written *corev1.Secret) string {
+	mac := hmac.New(sha256.New, []byte(dataDigest(written)))
+	mac.Write(canonicalSpec(session))
+	sum := mac.Sum(nil)
+	return hex.EncodeToString(sum[:len(sum)/2])
+}
+
+// unkeyedSpecHash is the hash that an earlier release wrote. A Secret that has it is left as it is until it is next written.
+func unkeyedSpecHash(session *v1alpha1.SeamClientSession) string {
+	c := canonicalSpec(session)
+	return c.sum()
+}
+
+func canonicalSpec(session *v1alpha1.SeamClientSession) canonical {
 	spec := &session.Spec
 	c := newCanonical("spec/v1")
 	c.add("clientSessionID", spec.ClientSessionID, "userIdentifierKey", spec.UserIdentifierKey)
@@ -63,7 +73,7 @@ func SpecHash(session *v1alpha1.SeamClientSession) string {
 	addMap(&c, "labels", spec.Secret.Labels)
 	addMap(&c, "annotations", spec.Secret.Annotations)
 	addMap(&c, "template", spec.Secret.Template)
-	return c.sum()
+	return c
 }
 
 func addMap[V ~string](c *canonical, name string, values map[string]V) {
@@ -85,16 +95,23 @@ func orDefault(value, otherwise string) string {
 // labels, annotations and owner reference. So a token that stands is still believed where a label was stripped. What
 // others have put on the Secret is in neither. It is not salted: who can read it can read the Secret, and it is taken
 // over all data, the token included wherever the Secret holds it.
-func ContentHash(s *corev1.Secret) string { return tokenHash(s) + "." + metadataHash(s) }
+func ContentHash(s *corev1.Secret) string {
+	return tokenHash(s, s.Annotations[v1alpha1.AnnotationSession]) + "." + metadataHash(s)
+}
 
-func tokenHash(s *corev1.Secret) string {
+// tokenHash is taken as if the Secret named the session: who holds the token does not depend on that annotation.
+func tokenHash(s *corev1.Secret, session string) string {
 	c := newCanonical("token/v1")
 	c.add(dataDigest(s))
-	addPresent(&c, s.Annotations, tokenAnnotations...)
+	addPresent(&c, map[string]string{v1alpha1.AnnotationSession: session}, v1alpha1.AnnotationSession)
+	addPresent(&c, s.Annotations, v1alpha1.AnnotationClientSessionID, v1alpha1.AnnotationExpiresAt)
 	return c.sum()
 }
 
 func metadataHash(s *corev1.Secret) string {
+	if hash, ok := s.Annotations[annotationCut]; ok {
+		return hash
+	}
 	c := newCanonical("metadata/v1")
 	c.add(string(s.Type))
 	labels, annotations := writtenSpecKeys(s)
@@ -127,34 +144,4 @@ func dataDigest(s *corev1.Secret) string {
 		c.addBytes(s.Data[key])
 	}
 	return c.sum()
-}
-
-// managedByLabels are all labels that most Secrets have.
-var managedByLabels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
-
-// Digest is a transform for a cache: of the data of a Secret it keeps a hash alone, and it drops managedFields and the
-// configuration that kubectl last applied, which has data in it. So a cache of Secrets holds no tokens, and stays small
-// whatever somebody labels as the operator's. What all Secrets have in common they share: two maps less, and no keys of their
-// own, are a third of what each takes. What is not a Secret is returned as it is; a Secret is copied.
-func Digest(obj any) (any, error) {
-	s, ok := obj.(*corev1.Secret)
-	if !ok {
-		return obj, nil
-	}
-	digest := *s
-	digest.ManagedFields = nil
-	if maps.Equal(s.Labels, managedByLabels) {
-		digest.Labels = managedByLabels
-	}
-	digest.Annotations = make(map[string]string, len(s.Annotations)+1)
-	for key, value := range s.Annotations {
-		if i := slices.Index(ownAnnotations, key); i >= 0 {
-			key = ownAnnotations[i]
-		}
-		digest.Annotations[key] = value
-	}
-	delete(digest.Annotations, corev1.LastAppliedConfigAnnotation)
-	digest.Annotations[annotationDigest] = dataDigest(s)
-	digest.Data, digest.StringData = nil, nil
-	return &digest, nil
 }

@@ -16,7 +16,7 @@ type State struct {
 	// Exists says whether there is a Secret at all. Without it all else is zero.
 	Exists bool
 	// Ours: it was written for this session, or one of the same name, by its own word, and no other controller has taken it.
-	// Where that word was stripped, an owner reference to this very session does.
+	// Where that word was stripped or edited, an owner reference to this very session does.
 	Ours bool
 	// Intact: all that the operator writes (data, type, labels, annotations, owner reference) is as it was written, whatever
 	// the spec was then, the owner reference is to this very session, and nobody has made it immutable.
@@ -50,7 +50,7 @@ func Inspect(current *corev1.Secret, session *v1alpha1.SeamClientSession) State 
 	}
 	state := State{
 		Exists:          true,
-		ForSpec:         current.Annotations[v1alpha1.AnnotationSpecHash] == SpecHash(session),
+		ForSpec:         isForSpec(current, session),
 		Immutable:       isImmutable(current),
 		TypeDiffers:     current.Type != typeFor(session),
 		Session:         current.Annotations[v1alpha1.AnnotationSession],
@@ -63,21 +63,41 @@ func Inspect(current *corev1.Secret, session *v1alpha1.SeamClientSession) State 
 	if t, err := time.Parse(time.RFC3339, current.Annotations[v1alpha1.AnnotationExpiresAt]); err == nil {
 		state.ExpiresAt = &t
 	}
-	stripped := state.Session == "" && controller != nil && controller.UID == session.UID
-	state.Ours = stripped || state.Session == session.Name && state.Controller == ""
+	owned := controller != nil && controller.UID == session.UID
+	state.Ours = owned || state.Session == session.Name && state.Controller == ""
 	state.Adoptable = current.Annotations[v1alpha1.AnnotationAdoptBy] == session.Name &&
 		controller == nil && !state.TypeDiffers && !state.Immutable
 	token, metadata, _ := strings.Cut(current.Annotations[v1alpha1.AnnotationContentHash], ".")
-	state.DataIntact = token == tokenHash(current)
+	state.DataIntact = token == tokenHash(current, session.Name)
 	state.Intact = state.DataIntact && metadata == metadataHash(current) && unalteredOtherwise(current, session)
 	return state
 }
 
-// unalteredOtherwise says of what is in no hash that nobody has made the Secret immutable, and that the owner reference, if
-// there is one, is to this session and not to an earlier one of its name.
+// isForSpec says whether the Secret was written for what the spec asks, by its own word or that of the release before.
+func isForSpec(current *corev1.Secret, session *v1alpha1.SeamClientSession) bool {
+	hash := current.Annotations[v1alpha1.AnnotationSpecHash]
+	return hash == SpecHash(session, current) || hash == unkeyedSpecHash(session)
+}
+
+// unalteredOtherwise says of what is in no hash that nobody has made the Secret immutable, that it names this session,
+// and that the owner reference, if there is one, is to this session and not to an earlier one
+// of its name.
 func unalteredOtherwise(current *corev1.Secret, session *v1alpha1.SeamClientSession) bool {
-	return !isImmutable(current) &&
+	return !isImmutable(current) && current.Annotations[v1alpha1.AnnotationSession] == session.Name &&
 		!slices.ContainsFunc(current.OwnerReferences, func(ref metav1.OwnerReference) bool {
 			return refersTo(ref, session.Name) && ref.UID != session.UID
 		})
+}
+
+// Sessions are the names of the sessions that a Secret may be of: the one that it names, and the one that controls it, which
+// are the same unless somebody edited it.
+func Sessions(s metav1.Object) []string {
+	var names []string
+	if name := s.GetAnnotations()[v1alpha1.AnnotationSession]; name != "" {
+		names = append(names, name)
+	}
+	if controller := metav1.GetControllerOfNoCopy(s); controller != nil && refersTo(*controller, controller.Name) && !slices.Contains(names, controller.Name) {
+		names = append(names, controller.Name)
+	}
+	return names
 }

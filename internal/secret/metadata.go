@@ -24,13 +24,11 @@ const (
 )
 
 var (
-	// tokenAnnotations say what token is in the Secret.
-	tokenAnnotations = []string{
-		v1alpha1.AnnotationSession, v1alpha1.AnnotationClientSessionID, v1alpha1.AnnotationExpiresAt,
-	}
 	// ownAnnotations are those that only the operator sets.
-	ownAnnotations = append(slices.Clone(tokenAnnotations),
-		v1alpha1.AnnotationContentHash, v1alpha1.AnnotationSpecHash, annotationSpecKeys)
+	ownAnnotations = []string{
+		v1alpha1.AnnotationSession, v1alpha1.AnnotationClientSessionID, v1alpha1.AnnotationExpiresAt,
+		v1alpha1.AnnotationContentHash, v1alpha1.AnnotationSpecHash, annotationSpecKeys,
+	}
 	// unwritten are annotations that are not to be on the Secret, or are only in its digest form.
 	unwritten = []string{corev1.LastAppliedConfigAnnotation, annotationDigest}
 )
@@ -59,7 +57,6 @@ func annotationsFor(session *v1alpha1.SeamClientSession) map[string]string {
 		annotations[key] = string(value)
 	}
 	annotations[v1alpha1.AnnotationSession] = session.Name
-	annotations[v1alpha1.AnnotationSpecHash] = SpecHash(session)
 	if keys := specKeys(session); keys != "" {
 		annotations[annotationSpecKeys] = keys
 	}
@@ -146,6 +143,28 @@ func Merge(current, desired *corev1.Secret) *corev1.Secret {
 	return merged
 }
 
+// Restore returns current, without its data, and what it becomes when its labels, annotations and owner references are as
+// they were written for the session: what to send to the API server as a patch. The token in it must be intact.
+func Restore(current *corev1.Secret, session *v1alpha1.SeamClientSession) (before, restored *corev1.Secret) {
+	desired := &corev1.Secret{Type: current.Type}
+	desired.Labels, desired.Annotations, desired.OwnerReferences = labelsFor(session), annotationsFor(session), ownerReferencesFor(session)
+	for _, said := range []string{v1alpha1.AnnotationClientSessionID, v1alpha1.AnnotationExpiresAt} {
+		if value, ok := current.Annotations[said]; ok {
+			desired.Annotations[said] = value
+		}
+	}
+	desired.Annotations[annotationDigest] = dataDigest(current)
+	desired.Annotations[v1alpha1.AnnotationSpecHash] = SpecHash(session, current)
+	desired.Annotations[v1alpha1.AnnotationContentHash] = ContentHash(desired)
+	delete(desired.Annotations, annotationDigest)
+
+	before = &corev1.Secret{TypeMeta: current.TypeMeta, ObjectMeta: *current.ObjectMeta.DeepCopy(), Type: current.Type, Immutable: current.Immutable}
+	remove(before.Annotations, unwritten)
+	restored = Merge(before, desired)
+	restored.Data, restored.Immutable = nil, current.Immutable
+	return before, restored
+}
+
 func remove(from map[string]string, keys []string) {
 	for _, key := range keys {
 		delete(from, key)
@@ -160,9 +179,14 @@ func overlay(base, over map[string]string) map[string]string {
 	return base
 }
 
-// Matches says whether current, full or digest, is as desired, so that there is nothing to write.
-func Matches(current, desired *corev1.Secret) bool {
+// Matches says whether current, full or digest, is as desired for the session, so that there is nothing to write.
+func Matches(current, desired *corev1.Secret, session *v1alpha1.SeamClientSession) bool {
 	merged := Merge(current, desired)
+	if state := Inspect(current, session); state.Intact && state.ForSpec { // be it in the form of the release before
+		for _, hash := range []string{v1alpha1.AnnotationSpecHash, v1alpha1.AnnotationContentHash} {
+			merged.Annotations[hash] = current.Annotations[hash]
+		}
+	}
 	return current.Type == merged.Type && !isImmutable(current) &&
 		dataDigest(current) == dataDigest(desired) &&
 		maps.Equal(writtenAnnotations(current), merged.Annotations) &&

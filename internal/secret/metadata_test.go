@@ -53,8 +53,8 @@ var damages = []struct {
 	{"names another session of Seam", func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationClientSessionID] = "cst2" }, true, false},
 	{"edits the content hash", func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationContentHash] = "x" }, true, false},
 	{"strips the content hash", func(s *corev1.Secret) { delete(s.Annotations, v1alpha1.AnnotationContentHash) }, true, false},
-	{"strips the session", func(s *corev1.Secret) { delete(s.Annotations, v1alpha1.AnnotationSession) }, true, false},
-	{"names another SeamClientSession", func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationSession] = "john" }, false, false},
+	{"strips the session", func(s *corev1.Secret) { delete(s.Annotations, v1alpha1.AnnotationSession) }, true, true},
+	{"names another SeamClientSession", func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationSession] = "john" }, true, true},
 	{"strips all annotations", func(s *corev1.Secret) { s.Annotations = nil }, true, false},
 	{"strips all annotations and the owner", func(s *corev1.Secret) { s.Annotations, s.OwnerReferences = nil, nil }, false, false},
 	{"strips all labels", func(s *corev1.Secret) { s.Labels = nil }, true, true},
@@ -94,7 +94,7 @@ func TestEveryEditIsSeen(t *testing.T) {
 				if state.DataIntact != damage.dataGood {
 					t.Errorf("%s: intact data is %v", form, state.DataIntact)
 				}
-				if Matches(current, desired) {
+				if Matches(current, desired, session) {
 					t.Errorf("%s: nothing is to be written", form)
 				}
 			}
@@ -116,7 +116,7 @@ func TestEveryEditIsPutRight(t *testing.T) {
 			if state := Inspect(merged, session); !state.Ours || !state.Intact || !state.DataIntact || !state.ForSpec {
 				t.Errorf("%+v", state)
 			}
-			if !Matches(merged, desired) {
+			if !Matches(merged, desired, session) {
 				t.Error("is written again and again")
 			}
 			if !maps.Equal(asText(merged.Data), asText(desired.Data)) {
@@ -136,7 +136,7 @@ func TestWhatOthersPutOnItIsNoDamage(t *testing.T) {
 		if state := Inspect(current, session); !state.Ours || !state.Intact || !state.DataIntact || !state.ForSpec {
 			t.Errorf("%s: %+v", form, state)
 		}
-		if !Matches(current, desired) {
+		if !Matches(current, desired, session) {
 			t.Errorf("%s: is written again", form)
 		}
 		merged := Merge(current, desired)
@@ -185,7 +185,7 @@ func TestAnEndThatIsNoMoreLeavesTheAnnotations(t *testing.T) {
 		t.Fatal(err)
 	}
 	current := written(t, session)
-	if Matches(current, endless) {
+	if Matches(current, endless, session) {
 		t.Error("nothing is to be written")
 	}
 	if end, ok := Merge(current, endless).Annotations[v1alpha1.AnnotationExpiresAt]; ok {
@@ -201,7 +201,7 @@ func TestRetentionMovesTheOwner(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before, after := sessions[0], sessions[1]
 			current, desired := written(t, before), mustRender(t, after)
-			if Matches(current, desired) || Inspect(current, after).ForSpec {
+			if Matches(current, desired, after) || Inspect(current, after).ForSpec {
 				t.Error("nothing is to be written")
 			}
 			merged := Merge(current, desired)
@@ -294,7 +294,7 @@ func TestControllerIsNamed(t *testing.T) {
 	if state := Inspect(current, newSession()); state.Controller != "SeamClientSession jane" || state.Ours {
 		t.Errorf("%+v", state)
 	}
-	another := newSession(func(s *v1alpha1.SeamClientSession) { s.Name = "john" })
+	another := newSession(func(s *v1alpha1.SeamClientSession) { s.Name, s.UID = "john", "another" })
 	if state := Inspect(written(t, another), newSession()); state.Controller != "SeamClientSession john" || state.Ours || state.Session != "john" {
 		t.Errorf("%+v", state)
 	}
@@ -322,7 +322,7 @@ func TestDigestHoldsNoData(t *testing.T) {
 	if _, ok := merged.Annotations[corev1.LastAppliedConfigAnnotation]; ok {
 		t.Error("a copy of former data stays on the Secret")
 	}
-	if !Matches(secret, mustRender(t, newSession())) {
+	if !Matches(secret, mustRender(t, newSession()), newSession()) {
 		t.Error("a copy of former data alone is no reason to write")
 	}
 }
@@ -351,7 +351,8 @@ func TestDigestOfDataIsUnambiguous(t *testing.T) {
 	}
 }
 
-// TestSpecHashIsStable: a release that changes one of these has every Secret of every user written anew.
+// TestSpecHashIsStable: a release that changes one of these has every Secret of every user written anew. What an earlier
+// release wrote is a hash without a key, and is accepted.
 func TestSpecHashIsStable(t *testing.T) {
 	everything := newSession(withMetadata, func(s *v1alpha1.SeamClientSession) {
 		s.Spec.ClientSessionID, s.Spec.WorkspaceID = "", "ws1"
@@ -359,17 +360,58 @@ func TestSpecHashIsStable(t *testing.T) {
 		s.Spec.Secret.Name, s.Spec.Secret.Type = "jane-seam", "example.com/seam"
 		s.Spec.Secret.Template = map[string]v1alpha1.Template{"a": "{{ .token }}", "b": "x"}
 	})
-	for want, session := range map[string]*v1alpha1.SeamClientSession{
-		"b51354cee3ed0cd4953676f62c9269a6": newSession(), "d8d5a4387a1f4d0eeb9f8eb76c914b04": everything,
+	for _, want := range []struct {
+		session       *v1alpha1.SeamClientSession
+		hash, earlier string
+	}{
+		{newSession(), "55e9fa77ace95de57808e97be733bd2a", "b51354cee3ed0cd4953676f62c9269a6"},
+		{everything, "4ce6ad5998f2cbf505ed2e311cc887bf", "d8d5a4387a1f4d0eeb9f8eb76c914b04"},
 	} {
-		if got := SpecHash(session); got != want {
-			t.Errorf("got %s, want %s", got, want)
+		if got := SpecHash(want.session, filled); got != want.hash {
+			t.Errorf("got %s, want %s", got, want.hash)
+		}
+		if got := unkeyedSpecHash(want.session); got != want.earlier {
+			t.Errorf("an earlier release's: got %s, want %s", got, want.earlier)
+		}
+	}
+}
+
+// filled is a Secret with data, which the hash of a spec is keyed with.
+var filled = &corev1.Secret{Data: map[string][]byte{"token": []byte("seam_cst1")}}
+
+// TestNoGuessAtAUserKeyCanBeTested: whoever reads the annotations and not the data must not find out whose token it is.
+func TestNoGuessAtAUserKeyCanBeTested(t *testing.T) {
+	jane := newSession(func(s *v1alpha1.SeamClientSession) { s.Spec.ClientSessionID, s.Spec.UserIdentifierKey = "", "jane" })
+	if SpecHash(jane, filled) == SpecHash(jane, &corev1.Secret{Data: map[string][]byte{"token": []byte("seam_cst2")}}) {
+		t.Error("the hash of a spec does not depend on the token")
+	}
+	if SpecHash(jane, filled) == unkeyedSpecHash(jane) {
+		t.Error("the hash of a spec is not keyed")
+	}
+}
+
+// TestWhatAnEarlierReleaseWroteIsLeftAlone: an upgrade writes no Secret.
+func TestWhatAnEarlierReleaseWroteIsLeftAlone(t *testing.T) {
+	session := newSession(withMetadata)
+	current := written(t, session)
+	current.Annotations[v1alpha1.AnnotationSpecHash] = unkeyedSpecHash(session)
+	current.Annotations[v1alpha1.AnnotationContentHash] = ContentHash(current)
+	for form, current := range map[string]*corev1.Secret{"full": current, "digest": digested(t, current)} {
+		if state := Inspect(current, session); !state.Intact || !state.ForSpec {
+			t.Errorf("%s: %+v", form, state)
+		}
+		if !Matches(current, mustRender(t, session), session) {
+			t.Errorf("%s: is written", form)
+		}
+		other := newSession(withMetadata, func(s *v1alpha1.SeamClientSession) { s.Spec.ClientSessionID = "cst2" })
+		if Inspect(current, other).ForSpec {
+			t.Errorf("%s: is for another spec", form)
 		}
 	}
 }
 
 func TestContentHashIsStable(t *testing.T) {
-	if got, want := mustRender(t, newSession(withMetadata)).Annotations[v1alpha1.AnnotationContentHash], "dc31629632bb5dc7bf925ace50455ea2.297e7ec71d41a8b4823fb57da7e2715b"; got != want {
+	if got, want := mustRender(t, newSession(withMetadata)).Annotations[v1alpha1.AnnotationContentHash], "dc31629632bb5dc7bf925ace50455ea2.1b0c19dc298b2e555f5112d9e63415d3"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -403,10 +445,10 @@ func TestSpecHashFollowsWhatIsAskedAndWritten(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for i, session := range different {
-		if other, ok := seen[SpecHash(session)]; ok {
+		if other, ok := seen[SpecHash(session, filled)]; ok {
 			t.Errorf("specs %d and %d have one hash", i, other)
 		}
-		seen[SpecHash(session)] = i
+		seen[SpecHash(session, filled)] = i
 	}
 	for i, session := range []*v1alpha1.SeamClientSession{
 		spec(func(s *v1alpha1.SeamClientSessionSpec) { s.RefreshInterval = &metav1.Duration{Duration: time.Minute} }),
@@ -419,7 +461,7 @@ func TestSpecHashFollowsWhatIsAskedAndWritten(t *testing.T) {
 		}),
 		newSession(func(s *v1alpha1.SeamClientSession) { s.UID = "another" }),
 	} {
-		if SpecHash(session) != SpecHash(newSession()) {
+		if SpecHash(session, filled) != SpecHash(newSession(), filled) {
 			t.Errorf("%d: changes the hash", i)
 		}
 	}

@@ -70,6 +70,7 @@ func Render(session *v1alpha1.SeamClientSession, answer *seam.ClientSession) (*c
 	if answer.ExpiresAt != nil {
 		secret.Annotations[v1alpha1.AnnotationExpiresAt] = answer.ExpiresAt.UTC().Format(time.RFC3339)
 	}
+	secret.Annotations[v1alpha1.AnnotationSpecHash] = SpecHash(session, secret)
 	secret.Annotations[v1alpha1.AnnotationContentHash] = ContentHash(secret)
 	return secret, nil
 }

@@ -108,7 +108,7 @@ func TestRenderedMetadata(t *testing.T) {
 		"connect.seam.co/client-session-id": "cst1",
 		"connect.seam.co/expires-at":        "2026-08-31T12:00:00Z",
 		"connect.seam.co/content-hash":      ContentHash(secret),
-		"connect.seam.co/spec-hash":         SpecHash(newSession(withMetadata)),
+		"connect.seam.co/spec-hash":         SpecHash(newSession(withMetadata), secret),
 		"connect.seam.co/spec-keys":         "annotation:example.com/note label:example.com/tier label:team",
 	}
 	if !maps.Equal(secret.Annotations, wantAnnotations) {
@@ -150,7 +150,7 @@ func TestSpecCannotForgeTheOperatorsMetadata(t *testing.T) {
 func TestRenderingIsRepeatable(t *testing.T) {
 	first := mustRender(t, newSession(withMetadata))
 	for range 20 {
-		if again := mustRender(t, newSession(withMetadata)); !Matches(again, first) || !maps.Equal(again.Annotations, first.Annotations) {
+		if again := mustRender(t, newSession(withMetadata)); !Matches(again, first, newSession(withMetadata)) || !maps.Equal(again.Annotations, first.Annotations) {
 			t.Fatal("the same input renders to another Secret")
 		}
 	}

@@ -12,15 +12,15 @@ import (
 // cacheLag is how long the cache may take to show what was written.
 const cacheLag = 30 * time.Second
 
-// recent remembers objects that this process has just written, until the cache shows them. Without it the event of a
+// mutationCache, as client-go calls it, remembers objects that this process has just written, until the cache shows them. Without it the event of a
 // Secret that was just written, which often comes before that of the status, would make the reconciler ask Seam again
 // for what it already knows.
-type recent[T client.Object] struct {
+type mutationCache[T client.Object] struct {
 	mu      sync.Mutex
-	objects map[types.NamespacedName]remembered[T]
+	objects map[types.NamespacedName]mutation[T]
 }
 
-type remembered[T client.Object] struct {
+type mutation[T client.Object] struct {
 	object T
 	// unsaved marks an object that the API server has not taken yet, so that it still has the version it was made from.
 	unsaved bool
@@ -28,22 +28,22 @@ type remembered[T client.Object] struct {
 }
 
 // saved remembers object as the API server returned it.
-func (r *recent[T]) saved(object T, now time.Time) { r.remember(object, false, now) }
+func (r *mutationCache[T]) saved(object T, now time.Time) { r.remember(object, false, now) }
 
 // unsaved remembers object as the API server should have taken it, and has not.
-func (r *recent[T]) unsaved(object T, now time.Time) { r.remember(object, true, now) }
+func (r *mutationCache[T]) unsaved(object T, now time.Time) { r.remember(object, true, now) }
 
-func (r *recent[T]) remember(object T, unsaved bool, now time.Time) {
+func (r *mutationCache[T]) remember(object T, unsaved bool, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.objects == nil {
-		r.objects = map[types.NamespacedName]remembered[T]{}
+		r.objects = map[types.NamespacedName]mutation[T]{}
 	}
-	r.objects[client.ObjectKeyFromObject(object)] = remembered[T]{object: object, unsaved: unsaved, at: now}
+	r.objects[client.ObjectKeyFromObject(object)] = mutation[T]{object: object, unsaved: unsaved, at: now}
 }
 
 // forget drops what is remembered under a name: the object is gone.
-func (r *recent[T]) forget(key types.NamespacedName) {
+func (r *mutationCache[T]) forget(key types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.objects, key)
@@ -51,7 +51,7 @@ func (r *recent[T]) forget(key types.NamespacedName) {
 
 // missing returns what is remembered under a name that the cache does not show, if anything. It is believed for cacheLag: a
 // cache that was cut off may never see an object that came and went in the meantime.
-func (r *recent[T]) missing(key types.NamespacedName, now time.Time) (object T, ok bool) {
+func (r *mutationCache[T]) missing(key types.NamespacedName, now time.Time) (object T, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	entry, ok := r.objects[key]
@@ -62,8 +62,8 @@ func (r *recent[T]) missing(key types.NamespacedName, now time.Time) (object T, 
 	return entry.object, true
 }
 
-// newest returns the newer of the cache's copy and the remembered one, which it forgets once the cache has caught up.
-func (r *recent[T]) newest(cached T) T {
+// newest returns the newer of the cache's copy and the written one, which it forgets once the cache has caught up.
+func (r *mutationCache[T]) newest(cached T) T {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := client.ObjectKeyFromObject(cached)

@@ -13,8 +13,8 @@ func secretAt(resourceVersion string) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "jane", UID: "1", ResourceVersion: resourceVersion}}
 }
 
-func TestRecentIsBelievedUntilTheCacheHasCaughtUp(t *testing.T) {
-	var secrets recent[*corev1.Secret]
+func TestAMutationIsBelievedUntilTheCacheHasCaughtUp(t *testing.T) {
+	var secrets mutationCache[*corev1.Secret]
 	key := client.ObjectKeyFromObject(secretAt("9"))
 
 	secrets.saved(secretAt("10"), dawn)
@@ -32,8 +32,8 @@ func TestRecentIsBelievedUntilTheCacheHasCaughtUp(t *testing.T) {
 	}
 }
 
-func TestRecentIsNotBelievedForEver(t *testing.T) {
-	var secrets recent[*corev1.Secret]
+func TestAMutationIsNotBelievedForEver(t *testing.T) {
+	var secrets mutationCache[*corev1.Secret]
 	key := client.ObjectKeyFromObject(secretAt("10"))
 	secrets.saved(secretAt("10"), dawn)
 	if _, ok := secrets.missing(key, dawn.Add(cacheLag+time.Second)); ok {

@@ -1,0 +1,48 @@
+package controller
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	testclock "k8s.io/utils/clock/testing"
+)
+
+// settableClock tells a time that can be set, and runs its timers by one that can't.
+type settableClock struct {
+	*testclock.FakeClock
+	wall *testclock.FakePassiveClock
+}
+
+func (c settableClock) Now() time.Time { return c.wall.Now() }
+
+func TestClockIsWatched(t *testing.T) {
+	for name, test := range map[string]struct {
+		passes time.Duration // by the clock, while clockInterval passes by the timer
+		jumps  bool
+	}{
+		"an ordinary interval":      {clockInterval, false},
+		"a tick that is late":       {clockInterval + clockJump, false},
+		"set ahead":                 {clockInterval + 24*time.Hour, true},
+		"set back":                  {-time.Hour, true},
+		"a little more than a tick": {clockInterval + clockJump + time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := settableClock{testclock.NewFakeClock(dawn), testclock.NewFakePassiveClock(dawn)}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				jumped := 0
+				go watchClock(ctx, c, func(context.Context) { jumped++ })
+				synctest.Wait()
+				c.wall.SetTime(dawn.Add(test.passes))
+				c.Step(clockInterval)
+				synctest.Wait()
+				if (jumped == 1) != test.jumps {
+					t.Errorf("noticed %d times", jumped)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,197 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/lifecycle"
+	"github.com/seam-session-operator/seam-session-operator/internal/references"
+	"github.com/seam-session-operator/seam-session-operator/internal/seam"
+)
+
+const (
+	// longestCall is more than a call to Seam can take. One that took longer was made by a process that was frozen in the
+	// middle of it: since then another replica may have taken over, and had a newer answer.
+	longestCall = 45 * time.Second
+	// slotFallback is when a session that waits for a free call looks again, should it never be woken.
+	slotFallback = time.Minute
+	// unreadRetry is the pause after the API server did not give a Secret that a session refers to.
+	unreadRetry = 10 * time.Second
+	// probeInterval is how often a credential that Seam refused is tried again.
+	probeInterval = time.Minute
+)
+
+// request is what is asked of Seam, and through which connection.
+type request struct {
+	connection *seam.Connection
+	selector   seam.Selector
+	// versions are those of the Secrets that were read for it, by name; empty for one that is missing.
+	versions map[string]string
+}
+
+// fetch fetches a session from Seam, if that was decided.
+func (r *Reconciler) fetch(ctx context.Context, seen *observation, decision lifecycle.Decision) lifecycle.Fetch {
+	switch decision.Action {
+	case lifecycle.Rest, lifecycle.Refuse, lifecycle.Defer:
+		return lifecycle.Fetch{}
+	}
+	request, err := r.request(ctx, seen.Session)
+	if err != nil {
+		return r.prevented(err, request.versions)
+	}
+	fingerprint := request.connection.Fingerprint(request.selector)
+	if decision.Action == lifecycle.FetchingIfChanged && fingerprint == seen.Session.Status.FailedRequestFingerprint {
+		return lifecycle.Fetch{Versions: request.versions}
+	}
+	called := r.now()
+	answer, err := r.call(ctx, seen.Session, request)
+	ended := lifecycle.Fetch{
+		Progress: lifecycle.Answered, Answer: answer, Fingerprint: fingerprint,
+		At: lifecycle.RoundUp(r.clock.Now()), Versions: request.versions,
+	}
+	switch {
+	case err != nil:
+		return r.failed(seen, err, ended)
+	case r.now().Sub(called) > longestCall:
+		return lifecycle.Fetch{Progress: lifecycle.TooLate, At: ended.At}
+	}
+	ended.SeamTime = answer.Date
+	return ended
+}
+
+// call calls Seam.
+func (r *Reconciler) call(ctx context.Context, session *v1alpha1.SeamClientSession, request request) (*seam.ClientSession, error) {
+	key := client.ObjectKeyFromObject(session)
+	return request.connection.GetClientSession(ctx, request.selector, seam.Waiter{
+		Key:   key.String(),
+		Group: key.Namespace,
+		Wake:  func() { r.queue.enqueue(key) },
+	})
+}
+
+// prevented is what came of a request for which something was missing.
+func (r *Reconciler) prevented(err error, versions map[string]string) lifecycle.Fetch {
+	var limited *references.LimitedError
+	if errors.As(err, &limited) {
+		return lifecycle.Fetch{Progress: lifecycle.Queued, LookAgain: limited.Until}
+	}
+	var problem *lifecycle.Problem
+	if !errors.As(err, &problem) { // this process is ending
+		return lifecycle.Fetch{Progress: lifecycle.Queued}
+	}
+	fetch := lifecycle.Fetch{Progress: lifecycle.Prevented, Problem: problem, Versions: versions}
+	if problem.Cause == lifecycle.CredentialUnreadable { // nothing tells when the API server gives it
+		fetch.LookAgain = r.now().Add(unreadRetry)
+	}
+	return fetch
+}
+
+// failed is what came of a call that had no good answer, or was not made. ended is what is known of it beside.
+func (r *Reconciler) failed(seen *observation, err error, ended lifecycle.Fetch) lifecycle.Fetch {
+	var held *seam.HeldError
+	var refusal *seam.Error
+	switch {
+	case errors.As(err, &held) && held.Cause == nil:
+		return lifecycle.Fetch{Progress: lifecycle.Queued, LookAgain: r.now().Add(slotFallback)}
+	case errors.As(err, &held):
+		return lifecycle.Fetch{
+			Progress: lifecycle.Prevented, Problem: lifecycle.HeldProblem(seen.Session, held),
+			LookAgain: held.Until, Versions: ended.Versions,
+		}
+	case !errors.As(err, &refusal): // this process is ending
+		return lifecycle.Fetch{Progress: lifecycle.Queued}
+	}
+	ended.Progress, ended.SeamTime = lifecycle.Failed, refusal.Date
+	ended.Problem = lifecycle.SeamProblem(seen.Session, refusal, lifecycle.SameRequest(&seen.Session.Status, ended.Fingerprint), r.clock.Now())
+	if ended.Problem.Cause == lifecycle.CredentialRefused { // no time is set: what holds a credential back, its connection knows
+		ended.LookAgain = r.now().Add(probeInterval)
+	}
+	return ended
+}
+
+// request reads what a session refers to. The error is a *lifecycle.Problem or a *references.LimitedError; the versions of
+// what was read are there all the same.
+func (r *Reconciler) request(ctx context.Context, session *v1alpha1.SeamClientSession) (request, error) {
+	credential, versions, err := r.credential(ctx, session)
+	if err != nil {
+		return request{versions: versions}, err
+	}
+	selector, more, err := r.selector(ctx, session)
+	maps.Copy(versions, more)
+	return request{connection: r.seam.Connection(credential), selector: selector, versions: versions}, err
+}
+
+// credential reads the credential for Seam.
+func (r *Reconciler) credential(ctx context.Context, session *v1alpha1.SeamClientSession) (seam.Credential, map[string]string, error) {
+	ref := session.Spec.CredentialSecretRef
+	key := ref.Key
+	if key == "" {
+		key = v1alpha1.DefaultCredentialKey
+	}
+	value, versions, err := r.value(ctx, references.Reference{Namespace: session.Namespace, Name: ref.Name, Key: key}, "the credential for Seam")
+	if err != nil {
+		return seam.Credential{}, versions, err
+	}
+	credential, err := seam.ParseCredential(value, session.Spec.WorkspaceID)
+	if err != nil {
+		r.reader.Useless(session.Namespace)
+		return seam.Credential{}, versions, lifecycle.UnusableProblem(ref.Name, key, err.Error())
+	}
+	return credential, versions, nil
+}
+
+// selector is what a session is found by.
+func (r *Reconciler) selector(ctx context.Context, session *v1alpha1.SeamClientSession) (seam.Selector, map[string]string, error) {
+	ref := session.Spec.UserIdentifierKeySecretRef
+	if ref == nil {
+		selector := seam.Selector{ClientSessionID: session.Spec.ClientSessionID, UserIdentifierKey: session.Spec.UserIdentifierKey}
+		if err := selector.Validate(); err != nil {
+			return selector, nil, &lifecycle.Problem{Cause: lifecycle.RequestInvalid, Message: err.Error()}
+		}
+		return selector, nil, nil
+	}
+	value, versions, err := r.value(ctx, references.Reference{Namespace: session.Namespace, Name: ref.Name, Key: ref.Key}, "the user identifier key")
+	if err != nil {
+		return seam.Selector{}, versions, err
+	}
+	selector := seam.Selector{UserIdentifierKey: strings.TrimRight(value, "\r\n")} // files end in one
+	if selector.UserIdentifierKey == "" {
+		err = errors.New("it is empty")
+	} else {
+		err = selector.Validate()
+	}
+	if err != nil {
+		r.reader.Useless(session.Namespace)
+		return seam.Selector{}, versions, lifecycle.UnusableProblem(ref.Name, ref.Key, err.Error())
+	}
+	return selector, versions, nil
+}
+
+// value reads what a reference leads to, which is called what in messages, and the version of its Secret by name.
+func (r *Reconciler) value(ctx context.Context, ref references.Reference, what string) (string, map[string]string, error) {
+	value, err := r.reader.Read(ctx, ref)
+	var limited *references.LimitedError
+	switch {
+	case errors.As(err, &limited):
+		return "", nil, err
+	case err != nil:
+		return "", nil, lifecycle.UnreadableProblem(ref.Name, err)
+	case value.Missing:
+		err = lifecycle.MissingProblem(fmt.Sprintf("Secret %q does not exist: create it with %s under the key %q", ref.Name, what, ref.Key))
+	case value.MissingKey:
+		err = lifecycle.MissingProblem(fmt.Sprintf("Secret %q has no key %q: put %s there", ref.Name, ref.Key, what))
+	case value.KubernetesType != "":
+		err = lifecycle.UnusableProblem(ref.Name, ref.Key,
+			fmt.Sprintf("a Secret of type %s is not sent to Seam: put %s into one of type Opaque", value.KubernetesType, what))
+	case value.TooLong:
+		err = lifecycle.UnusableProblem(ref.Name, ref.Key, fmt.Sprintf("%s is never that long", what))
+	}
+	return value.Data, map[string]string{ref.Name: value.Version}, err
+}

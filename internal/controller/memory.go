@@ -1,0 +1,65 @@
+package controller
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/seam-session-operator/seam-session-operator/internal/lifecycle"
+)
+
+// memory is what is remembered of sessions beside their status: of few of them, since it is about what went wrong.
+type memory struct {
+	mu  sync.Mutex
+	all map[types.NamespacedName]remembered
+}
+
+type remembered struct {
+	drift       lifecycle.Drift
+	unsavedCall time.Time
+}
+
+// of is what is remembered of a session until now.
+func (m *memory) of(key types.NamespacedName, now time.Time) remembered {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known, ok := m.all[key]
+	if !ok {
+		return known
+	}
+	known.drift = known.drift.At(now)
+	m.all[key] = known
+	return known
+}
+
+// corrected counts a write that corrected the Secret of a session.
+func (m *memory) corrected(key types.NamespacedName, now time.Time) {
+	m.change(key, func(known remembered) remembered {
+		known.drift = known.drift.Corrected(now)
+		return known
+	})
+}
+
+// called notes a call to Seam of which the API server did not take the status.
+func (m *memory) called(key types.NamespacedName, at time.Time) {
+	m.change(key, func(known remembered) remembered {
+		known.unsavedCall = at
+		return known
+	})
+}
+
+func (m *memory) change(key types.NamespacedName, change func(remembered) remembered) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.all == nil {
+		m.all = map[types.NamespacedName]remembered{}
+	}
+	m.all[key] = change(m.all[key])
+}
+
+func (m *memory) forget(key types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.all, key)
+}

@@ -1,0 +1,88 @@
+package lifecycle
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+)
+
+// Reasons of events, beside those of the conditions Ready, Synced and Expiring.
+const (
+	eventTokenWritten    = "TokenWritten"
+	eventTokenRotated    = "TokenRotated"
+	eventSessionReplaced = "SessionReplaced"
+	eventExpiryExtended  = "ExpiryExtended"
+	eventSecretDeleted   = "SecretDeleted"
+	eventExpiring        = "Expiring"
+)
+
+// Transition is one thing that changed, worth an event and a line in the log.
+type Transition struct {
+	// Type is that of the event, Reason and Note are its own.
+	Type, Reason, Note string
+	// RequestID is Seam's, where Seam's answer is what is newly wrong.
+	RequestID string
+}
+
+// Transitions says what changed between two statuses of a session.
+func Transitions(session *v1alpha1.SeamClientSession, before, after *v1alpha1.SeamClientSessionStatus, attempt Attempt) []Transition {
+	warnings := warnings(before, after, attempt.Problem())
+	if news := news(session, before, after, attempt.Applied.Effect); news.Reason != "" {
+		news.Type = corev1.EventTypeNormal
+		return append([]Transition{news}, warnings...)
+	}
+	return warnings
+}
+
+// news is what became of the token, if anything did.
+func news(session *v1alpha1.SeamClientSession, before, after *v1alpha1.SeamClientSessionStatus, effect Effect) Transition {
+	name := session.SecretName()
+	switch {
+	case effect == Removed:
+		return Transition{Reason: eventSecretDeleted, Note: fmt.Sprintf("Secret %q was deleted because its session ended", name)}
+	case before.ClientSessionID != "" && before.ClientSessionID != after.ClientSessionID:
+		return Transition{Reason: eventSessionReplaced, Note: fmt.Sprintf("client session %s took the place of %s", after.ClientSessionID, before.ClientSessionID)}
+	case before.TokenFingerprint != "" && after.TokenFingerprint != "" && before.TokenFingerprint != after.TokenFingerprint:
+		return Transition{Reason: eventTokenRotated, Note: fmt.Sprintf("the token in Secret %q changed", name)}
+	case before.ExpiresAt != nil && after.ExpiresAt != nil && after.ExpiresAt.After(before.ExpiresAt.Time):
+		return Transition{Reason: eventExpiryExtended, Note: fmt.Sprintf("the session was extended to %s", shown(after.ExpiresAt))}
+	case effect == Written, before.TokenFingerprint == "" && after.TokenFingerprint != "":
+		return Transition{Reason: eventTokenWritten, Note: fmt.Sprintf("the token was written to Secret %q", name)}
+	}
+	return Transition{}
+}
+
+// warnings says what is newly wrong.
+func warnings(before, after *v1alpha1.SeamClientSessionStatus, problem *Problem) []Transition {
+	var all []Transition
+	warn := func(reason, note, requestID string) {
+		all = append(all, Transition{corev1.EventTypeWarning, reason, note, requestID})
+	}
+	ready := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
+	if ready != nil && ready.Reason == v1alpha1.ReasonSessionExpired && !reasonWas(before, v1alpha1.ConditionReady, ready.Reason) {
+		warn(ready.Reason, ready.Message, "")
+	}
+	if soon := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionExpiring); soon != nil &&
+		!reasonWas(before, v1alpha1.ConditionExpiring, soon.Reason) {
+		warn(eventExpiring, soon.Message, "")
+	}
+	if synced := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionSynced); synced != nil &&
+		synced.Status == metav1.ConditionFalse && !reasonWas(before, v1alpha1.ConditionSynced, synced.Reason) {
+		note, requestID := synced.Message, ""
+		if problem != nil && problem.RequestID != "" {
+			requestID = problem.RequestID
+			note += " (Seam request " + requestID + ")"
+		}
+		warn(synced.Reason, note, requestID)
+	}
+	return all
+}
+
+func reasonWas(status *v1alpha1.SeamClientSessionStatus, conditionType, reason string) bool {
+	condition := meta.FindStatusCondition(status.Conditions, conditionType)
+	return condition != nil && condition.Reason == reason
+}

@@ -1,0 +1,152 @@
+package lifecycle
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/seam"
+	"github.com/seam-session-operator/seam-session-operator/internal/secret"
+)
+
+// Problem is why a session could not be brought up to date.
+type Problem struct {
+	Cause Cause
+	// Message goes into a condition: it says what to do, is the same on every try, and holds nothing that is secret or that
+	// Seam wrote freely.
+	Message string
+	// Until is when it is tried again whatever the schedule says; zero if that says.
+	Until time.Time
+	// RequestID is Seam's, for events and logs.
+	RequestID string
+	// Detail is the API server's refusal to give a Secret, for the log; nil otherwise. It holds nothing of the Secret.
+	Detail error
+}
+
+// Error is the message.
+func (p *Problem) Error() string { return p.Message }
+
+// Row is what the problem means, from the table of causes.
+func (p *Problem) Row() Row { return Causes[p.Cause] }
+
+// goneMessage says in Ready that a session is proven to be gone. It is also how a later look recognises that.
+const goneMessage = "Seam has no such client session any more: create it at Seam, or select another one"
+
+// seamCauses says what each kind of answer is a cause of.
+var seamCauses = map[seam.Kind]Cause{
+	seam.Unavailable:     SeamDown,
+	seam.Unauthorized:    CredentialRefused,
+	seam.Forbidden:       CredentialForbidden,
+	seam.NotFound:        SessionMissing,
+	seam.InvalidRequest:  RequestInvalid,
+	seam.RateLimited:     TooManyRequests,
+	seam.InvalidResponse: AnswerInvalid,
+	seam.Mismatch:        SessionOther,
+}
+
+// SeamProblem turns Seam's refusal, or what happened on the way, into a problem. sameRequest says that this very request had
+// a good answer before.
+func SeamProblem(session *v1alpha1.SeamClientSession, err *seam.Error, sameRequest bool, now time.Time) *Problem {
+	p := &Problem{Cause: seamCauses[err.Kind], Message: err.Error(), RequestID: err.RequestID}
+	if err.RetryAfter > 0 {
+		p.Until = RoundUp(now.Add(err.RetryAfter))
+	}
+	from := fmt.Sprintf("the credential in Secret %q", session.Spec.CredentialSecretRef.Name)
+	switch {
+	case p.Cause == CredentialRefused:
+		p.Message = fmt.Sprintf("Seam refuses %s: %s; put a valid one there, it is noticed within seconds; "+
+			"this one is tried again once a minute", from, err)
+	case p.Cause == CredentialForbidden:
+		p.Message = fmt.Sprintf("Seam does not let %s read this session: %s", from, err)
+	case p.Cause == SessionMissing && sameRequest:
+		p.Cause, p.Message = SessionGone, goneMessage
+	case p.Cause == SessionMissing:
+		p.Message = fmt.Sprintf("Seam has no client session of this %s in the workspace of %s: "+
+			"create it at Seam, correct the field, or use a credential of the session's workspace", selectorField(session), from)
+	case p.Cause == RequestInvalid && session.Spec.UserIdentifierKeySecretRef != nil:
+		p.Cause = UserKeyRefused
+	case p.Cause == SeamDown && err.StatusCode == 0:
+		p.Message += "; it is asked again by itself. If this lasts, see whether Seam is down, and whether network policies and the " +
+			"proxy let the operator out to it"
+	}
+	return p
+}
+
+// HeldProblem is the problem of a session for which no call was made, because others who share its credential were refused.
+func HeldProblem(session *v1alpha1.SeamClientSession, held *seam.HeldError) *Problem {
+	p := SeamProblem(session, held.Cause, false, held.Until)
+	p.RequestID, p.Until = "", time.Time{}
+	if p.Cause == TooManyRequests { // that of a refused credential changes every minute, and the status would with it
+		p.Until = RoundUp(held.Until)
+	}
+	return p
+}
+
+// MissingProblem is that of a Secret, or a key in it, which the spec refers to and that is not there.
+func MissingProblem(message string) *Problem {
+	return &Problem{Cause: CredentialMissing, Message: message}
+}
+
+// UnusableProblem is that of a value which the spec refers to and that can't be used.
+func UnusableProblem(name, key, why string) *Problem {
+	return &Problem{Cause: CredentialUnusable, Message: fmt.Sprintf("key %q of Secret %q can't be used: %s", key, name, why)}
+}
+
+// UnreadableProblem is that of a Secret that the API server does not give.
+func UnreadableProblem(name string, err error) *Problem {
+	return &Problem{Cause: CredentialUnreadable, Detail: err,
+		Message: fmt.Sprintf("Secret %q could not be read: check the operator's permissions", name)}
+}
+
+// TemplateProblem is that of a template that can't be used.
+func TemplateProblem(err error) *Problem { return &Problem{Cause: TemplateWrong, Message: err.Error()} }
+
+// ConflictProblem is the problem of a Secret that can't be written, or nil.
+func ConflictProblem(state secret.State, session *v1alpha1.SeamClientSession) *Problem {
+	name := session.SecretName()
+	p := &Problem{Cause: SecretForeign}
+	switch {
+	case !state.Exists || state.Ours && !state.Immutable && !state.TypeDiffers || state.Adoptable:
+		return nil
+	case state.Ours && state.Immutable:
+		p.Cause = SecretUnchangeable
+		p.Message = fmt.Sprintf("Secret %q was made immutable: delete it, and it is written anew", name)
+	case state.Ours:
+		p.Cause = SecretUnchangeable
+		p.Message = fmt.Sprintf("Secret %q has another type than spec.secret.type: delete it, and it is written anew", name)
+	case state.Session != "" && state.Session != session.Name && len(state.Session) <= validation.DNS1123SubdomainMaxLength:
+		p.Message = fmt.Sprintf("Secret %q belongs to SeamClientSession %q: set spec.secret.name to another name", name, state.Session)
+	case state.Controller != "":
+		p.Message = fmt.Sprintf("Secret %q is controlled by %s: set spec.secret.name to another name", name, state.Controller)
+	default:
+		p.Message = fmt.Sprintf("Secret %q exists and is not of this operator: set spec.secret.name to another name, or "+
+			"let it be taken over, and its data replaced, with the annotation %s: %s on the Secret", name, v1alpha1.AnnotationAdoptBy, session.Name)
+	}
+	return p
+}
+
+// contestedProblem is the problem of a Secret that somebody else keeps changing.
+func contestedProblem(session *v1alpha1.SeamClientSession, until time.Time) *Problem {
+	name := session.SecretName()
+	return &Problem{
+		Cause: SecretContested, Until: until,
+		Message: fmt.Sprintf("something else keeps changing Secret %q: find it with "+
+			"kubectl get secret %s -o yaml --show-managed-fields, and stop it", name, name),
+	}
+}
+
+// selectorField is the field that selects the client session.
+func selectorField(session *v1alpha1.SeamClientSession) string {
+	switch {
+	case session.Spec.ClientSessionID != "":
+		return "spec.clientSessionID"
+	case session.Spec.UserIdentifierKeySecretRef != nil:
+		return "spec.userIdentifierKeySecretRef"
+	}
+	return "spec.userIdentifierKey"
+}
+
+// RoundUp is a time in whole seconds that is not before t.
+func RoundUp(t time.Time) time.Time { return t.UTC().Add(time.Second - 1).Truncate(time.Second) }

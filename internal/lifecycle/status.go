@@ -1,0 +1,141 @@
+package lifecycle
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/schedule"
+)
+
+// fingerprintLength is how many hexadecimal digits of a token's hash are shown.
+const fingerprintLength = 12
+
+// NextStatus is the status of a session after an attempt.
+func NextStatus(seen Observation, attempt Attempt, now time.Time) v1alpha1.SeamClientSessionStatus {
+	status := clamped(seen.Session.Status, now)
+	if attempt.Fetch.Called() {
+		status.LastAttemptTime = &metav1.Time{Time: attempt.Fetch.At}
+	}
+	if attempt.Inconclusive() {
+		status.Conditions = meanwhile(seen, status, now)
+		return status
+	}
+	status = recorded(seen, attempt, status, now)
+	status.Conditions = concluded(seen, attempt, status, now)
+	status.NextFetchTime = nextFetch(seen.Session, attempt, status, now)
+	return status
+}
+
+// clamped is a copy of a status in which times that lie in the future count as now: the clock was set back. Left as they
+// are, they would hold off the next fetch until the clock has caught up. That of a call is rounded up, to the next second.
+func clamped(status v1alpha1.SeamClientSessionStatus, now time.Time) v1alpha1.SeamClientSessionStatus {
+	next := *status.DeepCopy()
+	for _, t := range []**metav1.Time{&next.LastFetchTime, &next.LastAttemptTime, &next.ExpiryObservedTime} {
+		if *t != nil && (*t).Sub(now) > time.Second {
+			*t = &metav1.Time{Time: now}
+		}
+	}
+	return next
+}
+
+// recorded is the status with what was fetched, what came of it, and what is in the Secret.
+func recorded(seen Observation, attempt Attempt, status v1alpha1.SeamClientSessionStatus, now time.Time) v1alpha1.SeamClientSessionStatus {
+	session, fetch, problem := seen.Session, attempt.Fetch, attempt.Problem()
+	status.ObservedGeneration = session.Generation
+	if refreshRequested(session) && (fetch.Called() || problem != nil && problem.Row().Kind == Blocked) {
+		status.LastHandledRefreshRequest = session.Annotations[v1alpha1.AnnotationRefreshRequestedAt]
+	}
+	if fetch.Called() {
+		status.NotFoundSince = notFoundSince(&seen.Session.Status, fetch, attempt.Applied.Verdict, now)
+	}
+	if fetch.Called() || problem != nil {
+		status.FailedRequestFingerprint = failedRequest(fetch)
+	}
+	switch {
+	case fetch.Called() && problem != nil, attempt.Applied.Problem != nil:
+		status.FailedFetches++
+	case fetch.Called():
+		status.FailedFetches = 0
+		status.LastFetchTime = &metav1.Time{Time: fetch.At}
+		if attempt.Applied.Verdict != KeepOther {
+			status = answered(attempt, status, now)
+		}
+	}
+	switch {
+	case attempt.Applied.Effect == Removed:
+		status.SecretName, status.TokenFingerprint = "", ""
+	case holdsToken(attempt.Applied.Secret):
+		status.SecretName = session.SecretName()
+	}
+	return status
+}
+
+// failedRequest is the fingerprint of a request that Seam refused so that another one may help.
+func failedRequest(fetch Fetch) string {
+	if fetch.Progress == Failed && fetch.Problem.Row().Cure == CuredByReference && !fetch.Problem.Row().Unscheduled {
+		return fetch.Fingerprint
+	}
+	return ""
+}
+
+// answered is the status with what a good answer says of the session.
+func answered(attempt Attempt, status v1alpha1.SeamClientSessionStatus, now time.Time) v1alpha1.SeamClientSessionStatus {
+	answer, at := attempt.Fetch.Answer, attempt.Fetch.At
+	expiresAt := optionalTime(answer.ExpiresAt)
+	over := expired(status.ExpiresAt, now) && expired(expiresAt, now) // when it ended is the same to whoever waits
+	if status.ExpiryObservedTime == nil || !over && !expiresAt.Equal(status.ExpiresAt) {
+		status.ExpiryObservedTime = &metav1.Time{Time: at}
+	}
+	if expiresAt == nil {
+		status.ExpiryObservedTime = nil
+	}
+	status.RequestFingerprint = attempt.Fetch.Fingerprint
+	status.ClientSessionID, status.WorkspaceID = answer.ID, answer.WorkspaceID
+	status.CreatedAt, status.ExpiresAt = optionalTime(answer.CreatedAt), expiresAt
+	status.DeviceCount = answer.DeviceCount
+	mark := tokenFingerprint(answer.Token)
+	if attempt.Applied.Secret.Ours && mark != status.TokenFingerprint && !expired(expiresAt, now) {
+		status.TokenFingerprint = mark
+		status.LastRotationTime = &metav1.Time{Time: at}
+	}
+	return status
+}
+
+// nextFetch is when Seam is called next; nil while that waits for a change.
+func nextFetch(session *v1alpha1.SeamClientSession, attempt Attempt, status v1alpha1.SeamClientSessionStatus, now time.Time) *metav1.Time {
+	problem, called := attempt.Problem(), attempt.Fetch.Called()
+	switch {
+	case session.Spec.Suspend:
+		return nil
+	case problem != nil && !called && problem.Until.IsZero(), problem != nil && problem.Row().Unscheduled:
+		return nil
+	case problem != nil && !called:
+		return &metav1.Time{Time: problem.Until}
+	case called: // what was planned before does not bind any more
+		status.NextFetchTime = nil
+		if problem != nil && !problem.Until.IsZero() {
+			status.NextFetchTime = &metav1.Time{Time: problem.Until}
+		}
+		if attempt.Fetch.At.After(now) {
+			now = attempt.Fetch.At
+		}
+	}
+	return &metav1.Time{Time: schedule.Next(scheduleInput(session, &status), now)}
+}
+
+// tokenFingerprint tells two tokens apart and reveals neither.
+func tokenFingerprint(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])[:fingerprintLength]
+}
+
+func optionalTime(t *time.Time) *metav1.Time {
+	if t == nil {
+		return nil
+	}
+	return &metav1.Time{Time: t.UTC().Truncate(time.Second)}
+}

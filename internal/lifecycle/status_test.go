@@ -1,0 +1,289 @@
+package lifecycle
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/seam"
+	"github.com/seam-session-operator/seam-session-operator/internal/secret"
+)
+
+// gone is a session of which Seam has said before that there is none, after the same request had a good answer.
+func gonePreviously(seen *Observation) {
+	failing(v1alpha1.ReasonSessionNotFound)(seen)
+	since(time.Minute)(seen)
+	meta.SetStatusCondition(&seen.Session.Status.Conditions, conditionAt(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSessionNotFound, goneMessage))
+}
+
+func TestConditions(t *testing.T) {
+	kept := func(seen Observation, fetch Fetch) Attempt {
+		return Attempt{Decision: Decision{Action: Fetching}, Fetch: fetch, Applied: Applied{Verdict: Keep, Secret: seen.Secret}}
+	}
+	for name, test := range map[string]struct {
+		seen                       Observation
+		attempt                    func(Observation) Attempt
+		ready, synced              string
+		readyIs                    metav1.ConditionStatus
+		stalled, expiring, waiting bool
+	}{
+		"nothing was due": {
+			seen: healthy(), attempt: func(seen Observation) Attempt { return Attempt{Applied: Applied{Secret: seen.Secret}} },
+			ready: v1alpha1.ReasonTokenAvailable, readyIs: metav1.ConditionTrue, synced: v1alpha1.ReasonFetched,
+		},
+		"503": {
+			seen: healthy(), attempt: func(seen Observation) Attempt { return kept(seen, refused(seam.Unavailable, fingerprint)) },
+			ready: v1alpha1.ReasonTokenAvailable, readyIs: metav1.ConditionTrue, synced: v1alpha1.ReasonSeamUnavailable,
+		},
+		"401": {
+			seen: healthy(), attempt: func(seen Observation) Attempt { return kept(seen, refused(seam.Unauthorized, fingerprint)) },
+			ready: v1alpha1.ReasonTokenAvailable, readyIs: metav1.ConditionTrue, synced: v1alpha1.ReasonUnauthorized, waiting: true,
+		},
+		"400": {
+			seen: healthy(), attempt: func(seen Observation) Attempt { return kept(seen, refused(seam.InvalidRequest, fingerprint)) },
+			ready: v1alpha1.ReasonTokenAvailable, readyIs: metav1.ConditionTrue, synced: v1alpha1.ReasonInvalidRequest, stalled: true,
+		},
+		"503, and there is no token": {
+			seen: healthy(noSecret), attempt: func(seen Observation) Attempt { return kept(seen, refused(seam.Unavailable, fingerprint)) },
+			ready: v1alpha1.ReasonSeamUnavailable, readyIs: metav1.ConditionFalse, synced: v1alpha1.ReasonSeamUnavailable,
+		},
+		"not found, by the same request": {
+			seen: healthy(), attempt: func(seen Observation) Attempt { return kept(seen, refused(seam.NotFound, fingerprint)) },
+			ready: v1alpha1.ReasonSessionNotFound, readyIs: metav1.ConditionFalse, synced: v1alpha1.ReasonSessionNotFound,
+		},
+		"not found, by another": {
+			seen: healthy(), attempt: func(seen Observation) Attempt { return kept(seen, refused(seam.NotFound, "another")) },
+			ready: v1alpha1.ReasonTokenAvailable, readyIs: metav1.ConditionTrue, synced: v1alpha1.ReasonSessionNotFound,
+		},
+		"503 after it was not found": {
+			seen: healthy(gonePreviously), attempt: func(seen Observation) Attempt { return kept(seen, refused(seam.Unavailable, fingerprint)) },
+			ready: v1alpha1.ReasonSessionNotFound, readyIs: metav1.ConditionFalse, synced: v1alpha1.ReasonSeamUnavailable,
+		},
+		"another question after it was not found": {
+			seen: healthy(gonePreviously), attempt: func(seen Observation) Attempt { return kept(seen, refused(seam.NotFound, "another")) },
+			ready: v1alpha1.ReasonSessionNotFound, readyIs: metav1.ConditionFalse, synced: v1alpha1.ReasonSessionNotFound,
+		},
+		"good after it was not found": {
+			seen: healthy(gonePreviously), attempt: func(seen Observation) Attempt {
+				return Attempt{Decision: Decision{Action: Fetching}, Fetch: good(), Applied: Applied{Verdict: Write, Effect: Written, Secret: seen.Secret}}
+			},
+			ready: v1alpha1.ReasonTokenAvailable, readyIs: metav1.ConditionTrue, synced: v1alpha1.ReasonFetched,
+		},
+		"ended": {
+			seen: healthy(), attempt: func(seen Observation) Attempt { return kept(seen, good(ended)) },
+			ready: v1alpha1.ReasonSessionExpired, readyIs: metav1.ConditionFalse, synced: v1alpha1.ReasonFetched,
+		},
+		"the token ends while no call is free": {
+			seen: healthy(tokenEnded5m), attempt: func(seen Observation) Attempt { return kept(seen, Fetch{Progress: Queued}) },
+			ready: v1alpha1.ReasonSessionExpired, readyIs: metav1.ConditionFalse, synced: v1alpha1.ReasonFetched,
+		},
+		"the Secret is deleted while no call is free": {
+			seen: healthy(noSecret), attempt: func(seen Observation) Attempt { return kept(seen, Fetch{Progress: Queued}) },
+			ready: v1alpha1.ReasonPending, readyIs: metav1.ConditionFalse, synced: v1alpha1.ReasonFetched,
+		},
+		"the spec changes while no call is free": {
+			seen: healthy(oldSpec), attempt: func(seen Observation) Attempt { return kept(seen, Fetch{Progress: Queued}) },
+			ready: v1alpha1.ReasonPending, readyIs: metav1.ConditionFalse, synced: v1alpha1.ReasonFetched,
+		},
+		"it ends soon": {
+			seen: healthy(status(func(s *v1alpha1.SeamClientSessionStatus) {
+				s.ExpiresAt, s.ExpiryObservedTime = at(time.Minute), at(-time.Hour)
+			})),
+			attempt: func(seen Observation) Attempt { return Attempt{Applied: Applied{Secret: seen.Secret}} },
+			ready:   v1alpha1.ReasonTokenAvailable, readyIs: metav1.ConditionTrue, synced: v1alpha1.ReasonFetched, expiring: true,
+		},
+		"suspended": {
+			seen:    healthy(func(seen *Observation) { seen.Session.Spec.Suspend = true }),
+			attempt: func(seen Observation) Attempt { return Attempt{Applied: Applied{Secret: seen.Secret}} },
+			ready:   v1alpha1.ReasonTokenAvailable, readyIs: metav1.ConditionTrue, synced: v1alpha1.ReasonSuspended, waiting: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			next := NextStatus(test.seen, test.attempt(test.seen), now)
+			ready := meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionReady)
+			if ready.Reason != test.ready || ready.Status != test.readyIs {
+				t.Errorf("Ready %s %s: %s", ready.Status, ready.Reason, ready.Message)
+			}
+			if got := syncedReason(&next); got != test.synced {
+				t.Errorf("Synced %s", got)
+			}
+			if got := meta.IsStatusConditionTrue(next.Conditions, v1alpha1.ConditionStalled); got != test.stalled {
+				t.Errorf("Stalled %v", got)
+			}
+			if got := meta.IsStatusConditionTrue(next.Conditions, v1alpha1.ConditionExpiring); got != test.expiring {
+				t.Errorf("Expiring %v", got)
+			}
+			if got := next.NextFetchTime == nil; got != test.waiting {
+				t.Errorf("next fetch %v", next.NextFetchTime)
+			}
+		})
+	}
+}
+
+func TestFirstQueueingSaysNothing(t *testing.T) {
+	seen := healthy(noSecret, status(func(s *v1alpha1.SeamClientSessionStatus) { *s = v1alpha1.SeamClientSessionStatus{} }))
+	next := NextStatus(seen, Attempt{Decision: Decision{Action: Fetching}, Fetch: Fetch{Progress: Queued}}, now)
+	if len(next.Conditions) != 0 {
+		t.Errorf("a status is written for every session that waits for its first call: %v", next.Conditions)
+	}
+}
+
+func TestWhatIsRecorded(t *testing.T) {
+	seen := healthy(failing(v1alpha1.ReasonUnauthorized), status(func(s *v1alpha1.SeamClientSessionStatus) { s.FailedRequestFingerprint = "another" }))
+	next := NextStatus(seen, Attempt{Fetch: good(), Applied: Applied{Verdict: Write, Effect: Written, Secret: seen.Secret}}, now)
+	if next.FailedFetches != 0 || next.FailedRequestFingerprint != "" || !next.LastFetchTime.Equal(at(0)) || !next.ExpiresAt.Equal(at(48*time.Hour)) ||
+		next.TokenFingerprint == seen.Session.Status.TokenFingerprint || !next.LastRotationTime.Equal(at(0)) {
+		t.Errorf("a good answer: %+v", next)
+	}
+	next = NextStatus(seen, Attempt{Fetch: refused(seam.Forbidden, "another"), Applied: Applied{Secret: seen.Secret}}, now)
+	if next.FailedFetches != 4 || next.FailedRequestFingerprint != "another" || next.RequestFingerprint != fingerprint || !next.LastFetchTime.Equal(at(-10*time.Minute)) {
+		t.Errorf("403: %+v", next)
+	}
+	next = NextStatus(healthy(), Attempt{Fetch: good(ended, func(s *seam.ClientSession) { s.ID = "cst2" }), Applied: Applied{Verdict: KeepOther, Secret: seen.Secret}}, now)
+	if next.ClientSessionID != "cst1" || next.RequestFingerprint != fingerprint || !next.ExpiresAt.Equal(at(24*time.Hour)) {
+		t.Errorf("an ended sibling: %+v", next)
+	}
+	next = NextStatus(seen, Attempt{Fetch: refused(seam.NotFound, fingerprint), Applied: Applied{Verdict: Remove, Effect: Removed}}, now)
+	if next.SecretName != "" || next.TokenFingerprint != "" {
+		t.Errorf("removed: %+v", next)
+	}
+}
+
+func TestTransitions(t *testing.T) {
+	before := healthy().Session.Status
+	for name, test := range map[string]struct {
+		change func(*v1alpha1.SeamClientSessionStatus)
+		effect Effect
+		want   string
+	}{
+		"nothing":         {func(*v1alpha1.SeamClientSessionStatus) {}, Untouched, ""},
+		"labels restored": {func(*v1alpha1.SeamClientSessionStatus) {}, Restored, ""},
+		"written":         {func(*v1alpha1.SeamClientSessionStatus) {}, Written, "TokenWritten"},
+		"another token":   {func(s *v1alpha1.SeamClientSessionStatus) { s.TokenFingerprint = "ba9876543210" }, Written, "TokenRotated"},
+		"another session": {func(s *v1alpha1.SeamClientSessionStatus) { s.ClientSessionID = "cst2" }, Written, "SessionReplaced"},
+		"a later end":     {func(s *v1alpha1.SeamClientSessionStatus) { s.ExpiresAt = at(48 * time.Hour) }, Written, "ExpiryExtended"},
+		"removed":         {func(s *v1alpha1.SeamClientSessionStatus) { s.TokenFingerprint = "" }, Removed, "SecretDeleted"},
+		"a new reason":    {func(s *v1alpha1.SeamClientSessionStatus) { setReason(s, v1alpha1.ConditionSynced, "Unauthorized") }, Untouched, "Unauthorized"},
+		"expired":         {func(s *v1alpha1.SeamClientSessionStatus) { setReason(s, v1alpha1.ConditionReady, "SessionExpired") }, Untouched, "SessionExpired"},
+		"expires":         {func(s *v1alpha1.SeamClientSessionStatus) { setReason(s, v1alpha1.ConditionExpiring, "NotRenewed") }, Untouched, "Expiring"},
+		"rotated and failed": {func(s *v1alpha1.SeamClientSessionStatus) {
+			s.TokenFingerprint = "ba9876543210"
+			setReason(s, v1alpha1.ConditionSynced, "RateLimited")
+		}, Written, "TokenRotated RateLimited"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			after := before.DeepCopy()
+			test.change(after)
+			attempt := Attempt{Fetch: refused(seam.Unauthorized, fingerprint), Applied: Applied{Effect: test.effect}}
+			var got []string
+			for _, transition := range Transitions(healthy().Session, &before, after, attempt) {
+				got = append(got, transition.Reason)
+				if warning := transition.Reason == "Unauthorized" || transition.Reason == "RateLimited"; warning != (transition.RequestID == "req-1") {
+					t.Errorf("%s with Seam's request %q", transition.Reason, transition.RequestID)
+				}
+			}
+			if strings.Join(got, " ") != test.want {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}
+
+func setReason(s *v1alpha1.SeamClientSessionStatus, conditionType, reason string) {
+	meta.SetStatusCondition(&s.Conditions, conditionAt(conditionType, metav1.ConditionFalse, reason, "because"))
+}
+
+func TestPause(t *testing.T) {
+	for name, test := range map[string]struct {
+		seen    Observation
+		attempt Attempt
+		want    time.Duration
+	}{
+		"until the next fetch": {healthy(), Attempt{}, 45 * time.Minute},
+		"until the token ends": {healthy(status(func(s *v1alpha1.SeamClientSessionStatus) {
+			s.ExpiresAt, s.ExpiryObservedTime = at(20*time.Minute), at(-24*time.Hour)
+		})), Attempt{}, 20 * time.Minute},
+		"nothing is due":                {healthy(status(func(s *v1alpha1.SeamClientSessionStatus) { s.NextFetchTime, s.ExpiresAt = nil, nil })), Attempt{}, 0},
+		"due already":                   {healthy(status(func(s *v1alpha1.SeamClientSessionStatus) { s.NextFetchTime = at(-time.Hour) })), Attempt{}, time.Second},
+		"failed, and due already":       {healthy(status(func(s *v1alpha1.SeamClientSessionStatus) { s.NextFetchTime = at(-time.Hour) })), Attempt{Fetch: refused(seam.Unavailable, fingerprint)}, 5 * time.Second},
+		"due, and waiting for a call":   {healthy(status(func(s *v1alpha1.SeamClientSessionStatus) { s.NextFetchTime = at(-time.Hour) })), Attempt{Fetch: Fetch{Progress: Queued, LookAgain: now.Add(time.Minute)}}, time.Minute},
+		"deferred":                      {healthy(status(func(s *v1alpha1.SeamClientSessionStatus) { s.NextFetchTime = at(-time.Hour) })), Attempt{Decision: Decision{Action: Defer, LookAgain: now.Add(3 * time.Second)}}, 3 * time.Second},
+		"overtaken":                     {healthy(), Attempt{Applied: Applied{Effect: Overtaken}}, 5 * time.Second},
+		"a credential is tried again":   {healthy(status(func(s *v1alpha1.SeamClientSessionStatus) { s.NextFetchTime = nil })), Attempt{Fetch: Fetch{LookAgain: now.Add(time.Minute)}}, time.Minute},
+		"a conflict is looked at again": {healthy(status(func(s *v1alpha1.SeamClientSessionStatus) { s.NextFetchTime = nil })), Attempt{Decision: Decision{Action: Refuse, Problem: &Problem{}, LookAgain: now.Add(10 * time.Second)}}, 10 * time.Second},
+	} {
+		if got := Pause(test.seen.Session, test.attempt, now); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
+}
+
+func TestCausesAgree(t *testing.T) {
+	reasons := map[string]Row{}
+	for cause, row := range Causes {
+		if row.Reason == "" || Conditions[row.Reason] != "" {
+			t.Errorf("cause %d: reason %q", cause, row.Reason)
+		}
+		known, ok := reasons[row.Reason]
+		reasons[row.Reason] = row
+		if ok && (known.Schedule != row.Schedule || (known.Cure == CuredByReference) != (row.Cure == CuredByReference)) {
+			t.Errorf("what a stored %s means depends on its cause", row.Reason)
+		}
+		if row.Kind == Blocked && row.Cure != CuredBySpec {
+			t.Errorf("cause %d: blocked, and yet something else helps", cause)
+		}
+	}
+	for kind := seam.Unavailable; kind <= seam.Mismatch; kind++ {
+		if _, ok := seamCauses[kind]; !ok {
+			t.Errorf("nothing is known of Seam's %s", kind)
+		}
+	}
+}
+
+func TestMessagesNameTheFieldToCorrect(t *testing.T) {
+	for field, spec := range map[string]v1alpha1.SeamClientSessionSpec{
+		"spec.clientSessionID":            {ClientSessionID: "c1"},
+		"spec.userIdentifierKey":          {UserIdentifierKey: "jane-the-user-key"},
+		"spec.userIdentifierKeySecretRef": {UserIdentifierKeySecretRef: &v1alpha1.SecretKeyReference{Name: "jane-key", Key: "key"}},
+	} {
+		session := &v1alpha1.SeamClientSession{Spec: spec}
+		message := SeamProblem(session, &seam.Error{Kind: seam.NotFound}, false, now).Message
+		if !strings.HasPrefix(message, "Seam has no client session of this "+field+" in the workspace of ") || strings.Contains(message, "jane") {
+			t.Errorf("%s: %s", field, message)
+		}
+		message = expiredMessage(session, v1alpha1.SeamClientSessionStatus{ExpiresAt: &metav1.Time{Time: time.Unix(0, 0)}})
+		if !strings.HasPrefix(message, "the session ended at 1970-01-01T00:00:00Z: ") ||
+			strings.HasSuffix(message, "which spec.clientSessionID then has to name") != (spec.ClientSessionID != "") {
+			t.Errorf("%s: %s", field, message)
+		}
+	}
+}
+
+func TestConflictsAreExplained(t *testing.T) {
+	session := healthy().Session
+	for name, test := range map[string]struct {
+		state secret.State
+		cause Cause
+		says  string
+	}{
+		"somebody's":        {secret.State{Exists: true}, SecretForeign, "connect.seam.co/adopt-by: jane"},
+		"another session's": {secret.State{Exists: true, Session: "john"}, SecretForeign, `belongs to SeamClientSession "john"`},
+		"a controller's":    {secret.State{Exists: true, Session: "jane", Controller: "Deployment web"}, SecretForeign, "controlled by Deployment web"},
+		"of a longer name":  {secret.State{Exists: true, Session: strings.Repeat("x", 300)}, SecretForeign, "is not of this operator"},
+		"immutable":         {secret.State{Exists: true, Ours: true, Immutable: true}, SecretUnchangeable, "was made immutable"},
+		"of another type":   {secret.State{Exists: true, Ours: true, TypeDiffers: true}, SecretUnchangeable, "another type"},
+	} {
+		if p := ConflictProblem(test.state, session); p == nil || p.Cause != test.cause || !strings.Contains(p.Message, test.says) {
+			t.Errorf("%s: %v", name, p)
+		}
+	}
+	for _, state := range []secret.State{{}, {Exists: true, Ours: true}, {Exists: true, Adoptable: true}} {
+		if p := ConflictProblem(state, session); p != nil {
+			t.Errorf("%+v: %v", state, p)
+		}
+	}
+}
