@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -134,22 +135,56 @@ func TestFirstQueueingSaysNothing(t *testing.T) {
 
 func TestWhatIsRecorded(t *testing.T) {
 	seen := healthy(failing(v1alpha1.ReasonUnauthorized), status(func(s *v1alpha1.SeamClientSessionStatus) { s.FailedRequestFingerprint = "another" }))
-	next := NextStatus(seen, Attempt{Fetch: good(), Applied: Applied{Verdict: Write, Effect: Written, Secret: seen.Secret}}, now)
-	if next.FailedFetches != 0 || next.FailedRequestFingerprint != "" || !next.LastFetchTime.Equal(at(0)) || !next.ExpiresAt.Equal(at(48*time.Hour)) ||
-		next.TokenFingerprint == seen.Session.Status.TokenFingerprint || !next.LastRotationTime.Equal(at(0)) {
-		t.Errorf("a good answer: %+v", next)
-	}
-	next = NextStatus(seen, Attempt{Fetch: refused(seam.Forbidden, "another"), Applied: Applied{Secret: seen.Secret}}, now)
-	if next.FailedFetches != 4 || next.FailedRequestFingerprint != "another" || next.RequestFingerprint != fingerprint || !next.LastFetchTime.Equal(at(-10*time.Minute)) {
-		t.Errorf("403: %+v", next)
-	}
-	next = NextStatus(healthy(), Attempt{Fetch: good(ended, func(s *seam.ClientSession) { s.ID = "cst2" }), Applied: Applied{Verdict: KeepOther, Secret: seen.Secret}}, now)
-	if next.ClientSessionID != "cst1" || next.RequestFingerprint != fingerprint || !next.ExpiresAt.Equal(at(24*time.Hour)) {
-		t.Errorf("an ended sibling: %+v", next)
-	}
-	next = NextStatus(seen, Attempt{Fetch: refused(seam.NotFound, fingerprint), Applied: Applied{Verdict: Remove, Effect: Removed}}, now)
-	if next.SecretName != "" || next.TokenFingerprint != "" {
-		t.Errorf("removed: %+v", next)
+	sibling := good(ended, func(s *seam.ClientSession) { s.ID = "cst2" })
+	for name, test := range map[string]struct {
+		attempt Attempt
+		change  func(*v1alpha1.SeamClientSessionStatus) // what differs from before, conditions left out
+	}{
+		"a good answer": {
+			Attempt{Fetch: good(), Applied: Applied{Verdict: Write, Effect: Written, Secret: seen.Secret}},
+			func(s *v1alpha1.SeamClientSessionStatus) {
+				s.FailedFetches, s.FailedRequestFingerprint = 0, ""
+				s.LastFetchTime, s.LastAttemptTime, s.ExpiryObservedTime, s.LastRotationTime = at(0), at(0), at(0), at(0)
+				s.ExpiresAt, s.TokenFingerprint, s.WorkspaceID = at(48*time.Hour), tokenFingerprint("seam_cst1_token"), "ws1"
+			},
+		},
+		"403": {
+			Attempt{Fetch: refused(seam.Forbidden, "another"), Applied: Applied{Secret: seen.Secret}},
+			func(s *v1alpha1.SeamClientSessionStatus) { s.FailedFetches, s.LastAttemptTime = 4, at(0) },
+		},
+		"401": {
+			Attempt{Fetch: refused(seam.Unauthorized, "another"), Applied: Applied{Secret: seen.Secret}},
+			func(s *v1alpha1.SeamClientSessionStatus) {
+				s.FailedFetches, s.LastAttemptTime, s.FailedRequestFingerprint = 4, at(0), ""
+			},
+		},
+		"an ended sibling": {
+			Attempt{Fetch: sibling, Applied: Applied{Verdict: KeepOther, Secret: seen.Secret}},
+			func(s *v1alpha1.SeamClientSessionStatus) {
+				s.FailedFetches, s.FailedRequestFingerprint, s.LastFetchTime, s.LastAttemptTime = 0, "", at(0), at(0)
+			},
+		},
+		"not found, and removed": {
+			Attempt{Fetch: refused(seam.NotFound, fingerprint), Applied: Applied{Verdict: Remove, Effect: Removed}},
+			func(s *v1alpha1.SeamClientSessionStatus) {
+				s.FailedFetches, s.LastAttemptTime, s.NotFoundSince, s.FailedRequestFingerprint = 4, at(0), at(0), fingerprint
+				s.SecretName, s.TokenFingerprint = "", ""
+			},
+		},
+		"too late": {
+			Attempt{Fetch: Fetch{Progress: TooLate, At: now}, Applied: Applied{Secret: seen.Secret}},
+			func(s *v1alpha1.SeamClientSessionStatus) { s.LastAttemptTime = at(0) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := seen.Session.Status.DeepCopy()
+			test.change(want)
+			got := NextStatus(seen, test.attempt, now)
+			want.Conditions, want.NextFetchTime, got.Conditions, got.NextFetchTime = nil, nil, nil, nil
+			if !equality.Semantic.DeepEqual(*want, got) {
+				t.Errorf("got  %+v\nwant %+v", got, *want)
+			}
+		})
 	}
 }
 
