@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
@@ -79,6 +80,23 @@ func (r *Reconciler) write(ctx context.Context, seen *observation, answer *seam.
 		applied.Effect, applied.Secret = lifecycle.Written, secret.Inspect(written, seen.Session)
 	}
 	return applied
+}
+
+// try finds out whether the API server still refuses to take the Secret, without writing it. What it finds wrong with a
+// placeholder may be right with a token.
+func (r *Reconciler) try(ctx context.Context, seen *observation) error {
+	placeholder := secret.Placeholder(seen.Session)
+	var err error
+	if seen.secret == nil {
+		err = r.client.Create(ctx, placeholder, client.DryRunAll)
+	} else {
+		annotations := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"`+v1alpha1.AnnotationContentHash+`":""}}}`))
+		err = r.client.Patch(ctx, placeholder, annotations, client.DryRunAll)
+	}
+	if apierrors.IsInvalid(err) || apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 // overtaken says whether the object is gone, or asks for something else than when Seam was called: a Secret that is written

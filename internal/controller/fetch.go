@@ -42,6 +42,14 @@ func (r *Reconciler) fetch(ctx context.Context, seen *observation, decision life
 	case lifecycle.Rest, lifecycle.Refuse, lifecycle.Defer:
 		return lifecycle.Fetch{}
 	}
+	if lifecycle.MustTryFirst(seen.Observation, r.now()) {
+		if err := r.try(ctx, seen); err != nil {
+			return lifecycle.Fetch{
+				Progress: lifecycle.Prevented, Problem: writeProblem(seen.Session, err),
+				LookAgain: lifecycle.LookAtConflict(&seen.Session.Status, r.now()),
+			}
+		}
+	}
 	request, err := r.request(ctx, seen.Session)
 	if err != nil {
 		return r.prevented(err, request.versions)

@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -198,6 +199,36 @@ var _ = Describe("A Secret that can't be written", func() {
 			Expect(api.Create(w.ctx, s)).To(Succeed())
 		}, "has another type"),
 	)
+})
+
+var _ = Describe("A Secret that a quota refuses", func() {
+	It("costs no call to Seam until the quota would take it, and is written then", func() {
+		w := newWorld()
+		quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "full"}}
+		quota.Spec.Hard = corev1.ResourceList{"count/secrets": resource.MustParse("1")}
+		Expect(api.Create(w.ctx, quota)).To(Succeed())
+		quota.Status.Hard, quota.Status.Used = quota.Spec.Hard, quota.Spec.Hard // nobody counts in these specs
+		Expect(api.Status().Update(w.ctx, quota)).To(Succeed())
+		wouldTake := func() error {
+			return api.Create(w.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "one-more"}}, client.DryRunAll)
+		}
+		Eventually(wouldTake).Should(MatchError(apierrors.IsForbidden, "IsForbidden"))
+
+		w.create("jane")
+		w.settle("jane")
+		synced := w.condition("jane", v1alpha1.ConditionSynced)
+		Expect(synced).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed))
+		Expect(synced.Message).To(ContainSubstring("quota"))
+		w.advance(30 * time.Minute)
+		Expect(w.seam.CallCount()).To(Equal(1))
+		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(Equal(synced), "nothing new is said")
+
+		Expect(api.Delete(w.ctx, quota)).To(Succeed())
+		Eventually(wouldTake).Should(Succeed())
+		w.advance(time.Minute)
+		w.expectReady("jane")
+		Expect(w.seam.CallCount()).To(Equal(2))
+	})
 })
 
 var _ = Describe("Two writers of one Secret", func() {

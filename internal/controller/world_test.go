@@ -111,6 +111,12 @@ func (w *world) cachedClient() client.Client {
 			return listByController(ctx, c, list, opts...)
 		},
 		Create: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.CreateOption) error {
+			if slices.Contains(opts, client.CreateOption(client.DryRunAll)) { // is refused as it would be, and writes nothing
+				if w.interfere != nil && w.interfere("create", object) != nil {
+					return w.interfere("create", object)
+				}
+				return c.Create(ctx, object, opts...)
+			}
 			if err := w.beforeWrite("create", object); err != nil {
 				return err
 			}

@@ -92,6 +92,14 @@ func obstacleOf(seen Observation, action Action, now time.Time) Decision {
 	return Decision{}
 }
 
+// MustTryFirst says whether the API server refused the Secret last, so that Seam is not called before it would take one. An
+// attempt that is as old as refreshInterval is made all the same: what is tried is not the very Secret.
+func MustTryFirst(seen Observation, now time.Time) bool {
+	session, status := seen.Session, &seen.Session.Status
+	return syncedReason(status) == v1alpha1.ReasonSecretWriteFailed && status.LastAttemptTime != nil &&
+		now.Sub(status.LastAttemptTime.Time) < scheduleInput(session, status).RefreshInterval
+}
+
 // gapEnds is when the next call for an object may be made; zero if it may now.
 func gapEnds(seen Observation, now time.Time) time.Time {
 	var ends time.Time

@@ -143,6 +143,27 @@ func Merge(current, desired *corev1.Secret) *corev1.Secret {
 	return merged
 }
 
+// Placeholder is a Secret like the one that a session asks for, without anything of Seam's in it: to try whether the API
+// server would take it.
+func Placeholder(session *v1alpha1.SeamClientSession) *corev1.Secret {
+	placeholder := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: session.SecretName(), Namespace: session.Namespace, Labels: labelsFor(session),
+			Annotations: annotationsFor(session), OwnerReferences: ownerReferencesFor(session),
+		},
+		Type: typeFor(session),
+		Data: map[string][]byte{},
+	}
+	keys := defaultKeys
+	if len(session.Spec.Secret.Template) > 0 {
+		keys = slices.Collect(maps.Keys(session.Spec.Secret.Template))
+	}
+	for _, key := range keys {
+		placeholder.Data[key] = []byte("-")
+	}
+	return placeholder
+}
+
 // Restore returns current, without its data, and what it becomes when its labels, annotations and owner references are as
 // they were written for the session: what to send to the API server as a patch. The token in it must be intact.
 func Restore(current *corev1.Secret, session *v1alpha1.SeamClientSession) (before, restored *corev1.Secret) {
