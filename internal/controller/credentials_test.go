@@ -100,6 +100,18 @@ var _ = Describe("A credential that a hundred sessions share", func() {
 		w.advance(time.Second)
 		w.expectAll(metav1.ConditionTrue, v1alpha1.ReasonFetched)
 	})
+
+	It("is waited for before anybody can read that it failed", func() {
+		w.credential("seam", seamtest.PublishableKey)
+		w.create("jane")
+		var waited []bool
+		w.interfere = func(_ string, object client.Object) error {
+			waited = append(waited, !w.r.waiting.Changed(client.ObjectKeyFromObject(object)))
+			return nil
+		}
+		w.settle("jane")
+		Expect(waited).To(Equal([]bool{true}), "a change made the moment that the status shows would go unnoticed")
+	})
 })
 
 var _ = Describe("A running operator", func() {

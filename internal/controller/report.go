@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
@@ -34,6 +35,7 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, attempt life
 		r.memory.corrected(key, r.now())
 	}
 	status := lifecycle.NextStatus(seen.Observation, attempt, r.now())
+	r.awaitReferences(key, &status, attempt.Fetch.Versions) // before anybody can read that it failed, and put it right
 	if !equality.Semantic.DeepEqual(*seen.saved, status) {
 		written, err := r.patchStatus(ctx, seen, status)
 		if !written && attempt.Fetch.Called() {
@@ -46,17 +48,21 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, attempt life
 			r.announce(ctx, seen, &status, attempt)
 		}
 	}
-	switch {
-	case !lifecycle.AwaitsReference(&status):
-		r.waiting.Remove(key)
-	case len(attempt.Fetch.Versions) > 0:
-		r.waiting.Add(key, attempt.Fetch.Versions)
-	}
 	reported := seen.Session.DeepCopy()
 	reported.Status = status
 	pause := lifecycle.Pause(reported, attempt, r.clock.Now())
 	logAttempt(ctx, attempt, pause)
 	return ctrl.Result{RequeueAfter: pause}, nil
+}
+
+// awaitReferences lets a session wait for a change of the Secrets that it refers to, if that may help.
+func (r *Reconciler) awaitReferences(key types.NamespacedName, status *v1alpha1.SeamClientSessionStatus, versions map[string]string) {
+	switch {
+	case !lifecycle.AwaitsReference(status):
+		r.waiting.Remove(key)
+	case len(versions) > 0:
+		r.waiting.Add(key, versions)
+	}
 }
 
 // patchStatus writes the status with the version that was read, and says whether the API server took it. What it did not
