@@ -34,10 +34,10 @@ generate: ## Generate deep-copy methods
 
 .PHONY: manifests
 manifests: ## Generate the CRD, the RBAC rules, their copies in the chart and docs/api.md
-	@mkdir -p $(OUT)/docs $(CHART_FILES)/rbac
+	@mkdir -p $(OUT)/docs $(CHART_FILES)/rbac $(CHART_FILES)/crd
 	@$(TOOL) controller-gen crd paths=./api/... output:crd:dir=$(OUT)/config/crd/bases
 	@$(TOOL) controller-gen rbac:roleName=seam-session-operator paths=./internal/... output:rbac:dir=$(OUT)/config/rbac
-	@cp $(OUT)/config/crd/bases/connect.seam.co_seamclientsessions.yaml $(CHART_FILES)/crd.yaml
+	@cp $(OUT)/config/crd/bases/*.yaml $(CHART_FILES)/crd
 	@cp $(wildcard config/rbac/*_role.yaml) $(OUT)/config/rbac/role.yaml $(CHART_FILES)/rbac
 	@$(TOOL) crd-ref-docs --config=hack/crd-ref-docs.yaml --source-path=api --renderer=markdown --output-path=$(OUT)/docs/api.md --log-level=ERROR
 

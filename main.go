@@ -185,7 +185,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = controller.SetupWithManager(ctx, mgr, controller.Options{Seam: seamClient, Workers: o.workers, Clock: clock.RealClock{}})
+	err = controller.SetupWithManager(ctx, mgr, controller.Options{
+		Seam: seamClient, Workers: o.workers, Clock: clock.RealClock{}, Namespaces: splitNamespaces(o.namespaces),
+	})
 	if err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}

@@ -187,7 +187,7 @@ func (s *suite) upgrade(ctx context.Context) error {
 	if err := os.CopyFS(chart, os.DirFS("config/chart")); err != nil {
 		return err
 	}
-	path := filepath.Join(chart, "files/crd.yaml")
+	path := filepath.Join(chart, "files/crd/connect.seam.co_seamclientsessions.yaml")
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return err

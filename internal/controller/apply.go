@@ -50,7 +50,7 @@ func (r *Reconciler) write(ctx context.Context, seen *observation, answer *seam.
 		applied.Problem = lifecycle.TemplateProblem(err)
 		return applied
 	}
-	if applied.Effect = r.overtaken(ctx, seen.Session); applied.Effect != lifecycle.Untouched {
+	if applied.Effect = r.overtaken(ctx, seen.Session, answer); applied.Effect != lifecycle.Untouched {
 		return applied
 	}
 	written, err := r.put(ctx, seen.Session, seen.secret, desired)
@@ -99,15 +99,15 @@ func (r *Reconciler) try(ctx context.Context, seen *observation) error {
 	return err
 }
 
-// overtaken says whether the object is gone, or asks for something else than when Seam was called: a Secret that is written
-// for an object that is gone would be left behind.
-func (r *Reconciler) overtaken(ctx context.Context, session *v1alpha1.SeamClientSession) lifecycle.Effect {
+// overtaken says whether the object is gone, asks for something else than when Seam was called, or is not granted any more: a
+// Secret that is written for an object that is gone would be left behind.
+func (r *Reconciler) overtaken(ctx context.Context, session *v1alpha1.SeamClientSession, answer *seam.ClientSession) lifecycle.Effect {
 	current := &v1alpha1.SeamClientSession{}
 	err := r.client.Get(ctx, client.ObjectKeyFromObject(session), current)
 	switch {
 	case err != nil, current.UID != session.UID, !current.DeletionTimestamp.IsZero():
 		return lifecycle.Orphaned
-	case current.Generation > session.Generation:
+	case current.Generation > session.Generation, !r.grantsStill(ctx, session, answer):
 		return lifecycle.Overtaken
 	}
 	return lifecycle.Untouched

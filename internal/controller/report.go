@@ -34,6 +34,9 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, attempt life
 	if effect := attempt.Applied.Effect; effect == lifecycle.Restored || attempt.Decision.Action == lifecycle.Correcting && effect == lifecycle.Written {
 		r.memory.corrected(key, r.now())
 	}
+	if seen.Deletion == lifecycle.DeletionHeard && attempt.Fetch.Called() {
+		r.memory.deletionTried(key)
+	}
 	status := lifecycle.NextStatus(seen.Observation, attempt, r.now())
 	r.awaitReferences(key, &status, attempt.Fetch.Versions) // before anybody can read that it failed, and put it right
 	if !equality.Semantic.DeepEqual(*seen.saved, status) {

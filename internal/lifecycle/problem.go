@@ -53,8 +53,10 @@ func SeamProblem(session *v1alpha1.SeamClientSession, err *seam.Error, sameReque
 	if err.RetryAfter > 0 {
 		p.Until = RoundUp(now.Add(err.RetryAfter))
 	}
-	from := fmt.Sprintf("the credential in Secret %q", session.Spec.CredentialSecretRef.Name)
+	from := credentialOf(session)
 	switch {
+	case p.Cause == CredentialRefused && session.Spec.WorkspaceRef != nil:
+		return UnreadyProblem(session)
 	case p.Cause == CredentialRefused:
 		p.Message = fmt.Sprintf("Seam refuses %s: %s; put a valid one there, it is noticed within seconds; "+
 			"this one is tried again once a minute", from, err)
@@ -82,6 +84,32 @@ func HeldProblem(session *v1alpha1.SeamClientSession, held *seam.HeldError) *Pro
 		p.Until = RoundUp(held.Until)
 	}
 	return p
+}
+
+// credentialOf says which credential a session is fetched with.
+func credentialOf(session *v1alpha1.SeamClientSession) string {
+	if session.Spec.WorkspaceRef != nil {
+		return "the credential of " + workspaceOf(session)
+	}
+	return fmt.Sprintf("the credential in Secret %q", session.Spec.CredentialSecretRef.Name)
+}
+
+func workspaceOf(session *v1alpha1.SeamClientSession) string {
+	workspace := session.Workspace()
+	return fmt.Sprintf("SeamWorkspace %q of namespace %q", workspace.Name, workspace.Namespace)
+}
+
+// UngrantedProblem is that of a session whose namespace may not use it. It is the same whether there is no such SeamWorkspace
+// or it does not let the namespace: who may not use it learns nothing of it.
+func UngrantedProblem(session *v1alpha1.SeamClientSession) *Problem {
+	return &Problem{Cause: WorkspaceUngranted, Message: fmt.Sprintf("there is no %s that grants this namespace this session: "+
+		"correct spec.workspaceRef, or ask whoever runs the workspace for a grant, which is noticed within seconds", workspaceOf(session))}
+}
+
+// UnreadyProblem is that of a session whose SeamWorkspace can't be used. What is wrong with that is for those who may read it.
+func UnreadyProblem(session *v1alpha1.SeamClientSession) *Problem {
+	return &Problem{Cause: WorkspaceUnready, Message: fmt.Sprintf("%s is not ready: whoever runs it sees there why; "+
+		"the session is fetched as soon as it is", workspaceOf(session))}
 }
 
 // MissingProblem is that of a Secret, or a key in it, which the spec refers to and that is not there.
