@@ -19,6 +19,7 @@ const (
 	typeSessionRevoked  = "client_session_revoked"
 	typeWrongWorkspace  = "access_token_used_for_api_key"
 	typeUnauthorized    = "unauthorized"
+	typeAlreadyExists   = "client_session_token_already_exists"
 )
 
 var (
@@ -45,10 +46,10 @@ func decodeError(body []byte) string {
 }
 
 // err is the error for an answer whose status isn't 200.
-func (a *answer) err(now time.Time, credential plainCredential, selector Selector) *Error {
-	secrets := []string{credential.value, selector.UserIdentifierKey}
+func (a *answer) err(now time.Time, r route, credential plainCredential, secret string) *Error {
+	secrets := []string{credential.value, secret}
 	typ := decodeError(a.body)
-	kind, advice := classify(a.status, typ)
+	kind, advice := classify(r, a.status, typ)
 	failed := &Error{Kind: kind, StatusCode: a.status, RequestID: requestID(a.header, secrets), Date: dateOf(a.header)}
 	if kind == RateLimited {
 		failed.RetryAfter = retryAfter(a.header.Get("Retry-After"), now)
@@ -62,23 +63,25 @@ func (a *answer) err(now time.Time, credential plainCredential, selector Selecto
 }
 
 // wrong adds to the error for an answer of status 200 what is known of the answer.
-func (a *answer) wrong(failed *Error, credential plainCredential, selector Selector) *Error {
+func (a *answer) wrong(failed *Error, credential plainCredential, secret string) *Error {
 	failed.StatusCode = a.status
-	failed.RequestID = requestID(a.header, []string{credential.value, selector.UserIdentifierKey})
+	failed.RequestID = requestID(a.header, []string{credential.value, secret})
 	return failed
 }
 
-// classify says what a status and an error.type mean, and what to do.
-func classify(status int, typ string) (Kind, string) {
+// classify says what a status and an error.type mean in the answer of a route, and what to do.
+func classify(r route, status int, typ string) (Kind, string) {
 	switch {
 	case status == http.StatusUnauthorized:
 		return Unauthorized, adviceFor401(typ)
 	case status == http.StatusForbidden:
-		return Forbidden, "check what the credential may do"
-	case status == http.StatusNotFound && typ == typeSessionNotFound:
+		return Forbidden, r.adviceFor403()
+	case status == http.StatusNotFound && typ == typeSessionNotFound && (r == getClientSession || r == deleteClientSession):
 		return NotFound, "no such client session in the workspace of the credential"
-	case status == http.StatusBadRequest:
-		return InvalidRequest, "check the client session ID or user identifier key that is asked for"
+	case r == getOrCreateClientSession && (status == http.StatusConflict || typ == typeAlreadyExists):
+		return Conflict, "seam has a client session of that user which it neither returns nor extends: delete that one at Seam"
+	case status == http.StatusBadRequest, r == getOrCreateClientSession && status == http.StatusNotFound && typ != "":
+		return InvalidRequest, r.adviceFor400()
 	case status == http.StatusTooManyRequests:
 		return RateLimited, "too many requests with this credential; it is asked again later"
 	case status == http.StatusProxyAuthRequired:
@@ -105,7 +108,7 @@ func adviceFor401(typ string) string {
 // shownType is a server's error.type if it can be shown.
 func shownType(typ string, secrets []string) string {
 	switch typ {
-	case typeSessionNotFound, typeSessionExpired, typeSessionRevoked, typeWrongWorkspace, typeUnauthorized:
+	case typeSessionNotFound, typeSessionExpired, typeSessionRevoked, typeWrongWorkspace, typeUnauthorized, typeAlreadyExists:
 		return typ
 	}
 	if !errorType.MatchString(typ) || containsAny(typ, secrets) || secretLike.MatchString(typ) {

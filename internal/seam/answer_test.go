@@ -82,7 +82,7 @@ func TestAdviceFor401(t *testing.T) {
 		"unauthorized": "current", "": "current", "access_token_used_for_api_key": "workspace ID",
 		"client_session_expired": "has ended", "client_session_revoked": "has ended", "client_session_not_found": "has ended",
 	} {
-		if kind, advice := classify(401, typ); kind != Unauthorized || !strings.Contains(advice, want) {
+		if kind, advice := classify(getClientSession, 401, typ); kind != Unauthorized || !strings.Contains(advice, want) {
 			t.Errorf("%q: got %s, %q; want Unauthorized, %q", typ, kind, advice, want)
 		}
 	}

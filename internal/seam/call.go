@@ -10,8 +10,6 @@ import (
 )
 
 const (
-	getClientSessionPath = "/client_sessions/get"
-
 	// maxBodyBytes is a thousand times what Seam's answer needs.
 	maxBodyBytes = 1 << 20
 
@@ -24,32 +22,27 @@ type errGaveUp struct{ error }
 
 func (e errGaveUp) Unwrap() error { return e.error }
 
-// getClientSession makes the call, and nothing but the call. Its error is an *Error or an errGaveUp.
-func (c *Client) getClientSession(ctx context.Context, credential plainCredential, selector Selector) (*ClientSession, error) {
-	answer, err := c.post(ctx, credential, getClientSessionPath, requestOf(selector))
+// call makes the call, and nothing but the call, and returns an answer of status 200. Its error is an *Error or an errGaveUp.
+func (c *Client) call(ctx context.Context, credential plainCredential, r route, request request) (*answer, error) {
+	answer, err := c.post(ctx, credential, r, request.fields)
 	if err != nil {
 		return nil, err
 	}
 	if answer.status != http.StatusOK {
-		return nil, answer.err(c.clock.Now(), credential, selector)
+		return nil, answer.err(c.clock.Now(), r, credential, request.secret)
 	}
 	if answer.tooLong {
-		return nil, answer.wrong(invalidResponse("the answer is longer than 1 MiB: "+checkEndpoint), credential, selector)
+		return nil, answer.wrong(invalidResponse("the answer is longer than 1 MiB: "+checkEndpoint), credential, request.secret)
 	}
-	session, wrong := decodeClientSession(answer.body, credential, selector)
-	if wrong != nil {
-		return nil, answer.wrong(wrong, credential, selector)
-	}
-	session.Date = dateOf(answer.header)
-	return session, nil
+	return answer, nil
 }
 
 // requestOf names the session by one field and leaves the other out: with both, Seam's fake takes either.
-func requestOf(selector Selector) map[string]string {
+func requestOf(selector Selector) request {
 	if selector.ClientSessionID != "" {
-		return map[string]string{"client_session_id": selector.ClientSessionID}
+		return request{fields: map[string]any{"client_session_id": selector.ClientSessionID}}
 	}
-	return map[string]string{"user_identifier_key": selector.UserIdentifierKey}
+	return request{fields: map[string]any{"user_identifier_key": selector.UserIdentifierKey}, secret: selector.UserIdentifierKey}
 }
 
 // answer is what came back, whoever sent it.
@@ -70,10 +63,10 @@ func dateOf(header http.Header) time.Time {
 }
 
 // post sends fields as JSON and reads the answer. Its error is an *Error or an errGaveUp.
-func (c *Client) post(ctx context.Context, credential plainCredential, path string, fields map[string]string) (*answer, error) {
+func (c *Client) post(ctx context.Context, credential plainCredential, r route, fields map[string]any) (*answer, error) {
 	bounded, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	request, err := c.newRequest(bounded, credential, path, fields)
+	request, err := c.newRequest(bounded, credential, r, fields)
 	if err != nil {
 		return nil, &Error{Kind: Unavailable, message: "the request can't be made: " + checkEndpoint}
 	}
@@ -96,13 +89,13 @@ func (c *Client) post(ctx context.Context, credential plainCredential, path stri
 }
 
 func (c *Client) newRequest(
-	ctx context.Context, credential plainCredential, path string, fields map[string]string,
+	ctx context.Context, credential plainCredential, r route, fields map[string]any,
 ) (*http.Request, error) {
 	body, err := json.Marshal(fields)
 	if err != nil {
 		return nil, err
 	}
-	target := c.endpoint.JoinPath(path).String()
+	target := c.endpoint.JoinPath(r.path()).String()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -114,9 +107,11 @@ func (c *Client) newRequest(
 	if credential.workspaceID != "" {
 		request.Header.Set("Seam-Workspace", credential.workspaceID)
 	}
-	// Sends nothing, but tells the transport that this POST only reads: where an idle connection turns out to be dead, it
-	// takes another.
-	request.Header["Idempotency-Key"] = nil
+	if !r.changes() {
+		// Sends nothing, but tells the transport that this POST only reads: where an idle connection turns out to be dead, it
+		// takes another.
+		request.Header["Idempotency-Key"] = nil
+	}
 	return request, nil
 }
 

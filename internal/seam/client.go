@@ -189,7 +189,7 @@ func (c *Client) Connection(credential Credential) *Connection {
 	c.sweep(now)
 	connection, ok := c.connections[key]
 	if !ok {
-		connection = &Connection{client: c, credential: credential, throttle: newThrottle(c.pool.size)}
+		connection = newConnection(c, credential)
 		c.connections[key] = connection
 	}
 	connection.used = now
@@ -209,14 +209,14 @@ func (c *Client) sweep(now time.Time) {
 	}
 }
 
-// Paused is how many credentials are kept back now, by a 401 or a 429.
+// Paused is how many credentials are kept back now, by a 401 or a 429, be it from one route.
 func (c *Client) Paused() int {
 	now := c.clock.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	paused := 0
 	for _, connection := range c.connections {
-		if connection.throttle.held(now) != nil {
+		if connection.account.held(now) {
 			paused++
 		}
 	}

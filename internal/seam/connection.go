@@ -7,16 +7,27 @@ import (
 	"time"
 )
 
-// Connection is a credential in use, and the throttle that all calls with it pass. It is safe for concurrent use. Take it
-// from the Client anew for each call, rather than keep it.
+// Connection is a credential in use, and the throttles that all calls with it pass: one for each route. It is safe for
+// concurrent use. Take it from the Client anew for each call, rather than keep it.
 type Connection struct {
 	client     *Client
 	credential Credential
 
 	// Both are guarded by the client's lock.
-	throttle *throttle
-	used     time.Time
+	account *account
+	used    time.Time
 }
+
+func newConnection(client *Client, credential Credential) *Connection {
+	connection := &Connection{client: client, credential: credential, account: &account{}}
+	for r := range routes {
+		connection.account.throttle(client.pool.size, r.identifies())
+	}
+	return connection
+}
+
+// throttle is the one of a route. The client's lock is held.
+func (c *Connection) throttle(r route) *throttle { return c.account.throttles[r] }
 
 // GetClientSession fetches the one session that the selector names, and returns what can be relied upon: a usable token, the
 // ID of a session, and nothing about another session, user or workspace than the selector and credential name. It may have
@@ -30,24 +41,55 @@ func (c *Connection) GetClientSession(ctx context.Context, selector Selector, wa
 	if err := selector.Validate(); err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("the call to seam was not made: %w", err)
-	}
-	started, held := c.enter(waiter)
-	if held != nil {
-		return nil, held
-	}
-	var err error = errGaveUp{} // as if what runs in between panicked
-	defer func() { c.leave(started, err) }()
-	session, err := c.client.getClientSession(ctx, c.credential.reveal(), selector)
-	return session, err
+	return exchange(ctx, c, getClientSession, requestOf(selector), waiter, readClientSession(selector))
 }
 
-func (c *Connection) enter(waiter Waiter) (*call, *HeldError) {
+// readClientSession returns what reads an answer about a session.
+func readClientSession(selector Selector) func(*answer, plainCredential) (*ClientSession, *Error) {
+	return func(a *answer, credential plainCredential) (*ClientSession, *Error) {
+		session, wrong := decodeClientSession(a.body, credential, selector)
+		if wrong != nil {
+			return nil, wrong
+		}
+		session.Date = dateOf(a.header)
+		return session, nil
+	}
+}
+
+// exchange makes a call to a route if it may be made now: the one path of every request. decode reads an answer of status 200.
+// Its error is as GetClientSession says.
+func exchange[T any](
+	ctx context.Context, c *Connection, r route, request request, waiter Waiter, decode func(*answer, plainCredential) (T, *Error),
+) (got T, err error) {
+	credential := c.credential.reveal()
+	if credential.kind == clientSessionToken && r != getClientSession {
+		return got, &Error{Kind: Forbidden, message: "a client session token may only read its own session: " + usableElsewhere}
+	}
+	if err := ctx.Err(); err != nil {
+		return got, fmt.Errorf("the call to seam was not made: %w", err)
+	}
+	started, held := c.enter(r, waiter)
+	if held != nil {
+		return got, held
+	}
+	err = errGaveUp{} // as if what runs in between panicked
+	defer func() { c.leave(started, err) }()
+	answer, err := c.client.call(ctx, credential, r, request)
+	if err != nil {
+		return got, err
+	}
+	got, wrong := decode(answer, credential)
+	if wrong != nil {
+		return got, answer.wrong(wrong, credential, request.secret)
+	}
+	return got, nil
+}
+
+func (c *Connection) enter(r route, waiter Waiter) (*call, *HeldError) {
 	now := c.client.clock.Now()
 	c.client.mu.Lock()
 	c.used = now
-	started, held, woken := c.client.pool.acquire(now, c.throttle, waiter)
+	started, held, woken := c.client.pool.acquire(now, c.throttle(r), waiter)
 	c.client.setTimer()
 	c.client.mu.Unlock()
 	wake(woken)
@@ -70,7 +112,7 @@ func (c *Connection) idle(now time.Time) bool {
 	if now.Before(c.used) { // the clock was set back
 		c.used = now
 	}
-	return c.throttle.idle(now) && now.Sub(c.used) >= idleAfter
+	return c.account.idle(now) && now.Sub(c.used) >= idleAfter
 }
 
 func wake(waiters []Waiter) {
@@ -93,7 +135,7 @@ func verdictOf(err error) (verdict, *Error) {
 		return unauthorized, failed
 	case RateLimited:
 		return rateLimited, failed
-	case NotFound, Forbidden, InvalidRequest, Mismatch:
+	case NotFound, Forbidden, InvalidRequest, Conflict, Mismatch:
 		return accepted, failed
 	case Unavailable:
 		return unreachable, failed

@@ -288,7 +288,7 @@ func TestFailureToReachSeamNarrowsTheConnection(t *testing.T) {
 			}
 			s.fail(test.fault)
 			_, _ = s.get(t, john)
-			if narrowed := s.connection(t).throttle.limit == 1; narrowed != test.narrows {
+			if narrowed := s.connection(t).throttle(getClientSession).limit == 1; narrowed != test.narrows {
 				t.Errorf("narrowed: %t, want %t", narrowed, test.narrows)
 			}
 		})
@@ -306,7 +306,7 @@ func TestCallThatIsGivenUpSaysNothingOfTheCredential(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	_, err := s.connection(t).GetClientSession(ctx, john, Waiter{})
-	if throttle := s.connection(t).throttle; !errors.Is(err, context.DeadlineExceeded) || throttle.limit != 8 || throttle.inFlight != 0 {
+	if throttle := s.connection(t).throttle(getClientSession); !errors.Is(err, context.DeadlineExceeded) || throttle.limit != 8 || throttle.inFlight != 0 {
 		t.Errorf("got %v; limit %d, %d under way: want 8 and none", err, throttle.limit, throttle.inFlight)
 	}
 }
@@ -322,8 +322,8 @@ func TestSlotComesBackAfterAPanic(t *testing.T) {
 		defer func() { _ = recover() }()
 		_, _ = s.get(t, john)
 	}()
-	if throttle := s.connection(t).throttle; throttle.inFlight != 0 || throttle.issued != 1 {
-		t.Errorf("%d calls under way of %d", throttle.inFlight, throttle.issued)
+	if throttle := s.connection(t).throttle(getClientSession); throttle.inFlight != 0 || throttle.account.issued != 1 {
+		t.Errorf("%d calls under way of %d", throttle.inFlight, throttle.account.issued)
 	}
 }
 
@@ -331,7 +331,7 @@ func TestWakeMayCallAnything(t *testing.T) {
 	s := newServer(t, func(c *Config) { c.MaxInFlight = 1 })
 	s.SetLatency(time.Millisecond)
 	connection := s.connection(t)
-	started, _ := connection.enter(Waiter{})
+	started, _ := connection.enter(getClientSession, Waiter{})
 	woken := 0
 	_, err := connection.GetClientSession(t.Context(), john, Waiter{Key: "a", Wake: func() {
 		woken++
@@ -441,10 +441,10 @@ func TestNextIsWokenWhereAWokenOneDoesNotCome(t *testing.T) {
 			t.Fatal(err)
 		}
 		connection := client.Connection(credential(t, seamtest.APIKey1, ""))
-		started, _ := connection.enter(Waiter{})
+		started, _ := connection.enter(getClientSession, Waiter{})
 		woken := ""
 		for _, key := range []string{"a", "b", "c"} {
-			_, _ = connection.enter(Waiter{Key: key, Wake: func() { woken += key }})
+			_, _ = connection.enter(getClientSession, Waiter{Key: key, Wake: func() { woken += key }})
 		}
 		connection.leave(started, errGaveUp{})
 		for _, want := range []string{"a", "ab", "abc", "abc"} {

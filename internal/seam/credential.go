@@ -37,6 +37,8 @@ const (
 	maxCredentialBytes = 8192
 	// usableKinds ends each message about a credential of the wrong kind.
 	usableKinds = "use an API key, a personal access token, a console session or a client session token"
+	// usableElsewhere is usableKinds for everything but reading a session.
+	usableElsewhere = "use an API key, a personal access token or a console session"
 )
 
 // identifier is what the ID of a session or of a workspace may look like: not every Seam server gives UUIDs.

@@ -15,13 +15,17 @@ const (
 	Unavailable Kind = iota
 	// Unauthorized is 401 of whatever type: Seam does not know the credential, or no longer.
 	Unauthorized
-	// Forbidden is 403.
+	// Forbidden is 403, or a credential that is never let use a route, and so not sent.
 	Forbidden
 	// NotFound is 404 with error.type client_session_not_found: no such session in the credential's workspace. Any other
 	// 404 says nothing about the session.
 	NotFound
-	// InvalidRequest is 400, or a selector that can't be sent: only another selector can help.
+	// InvalidRequest is 400, or a request that can't be sent: only another request can help. Of a request to make or extend a
+	// session it is a 404 as well, which is about what the session may see.
 	InvalidRequest
+	// Conflict is 409, or an error.type client_session_token_already_exists: Seam has a session that it neither returns nor lets
+	// another be made beside.
+	Conflict
 	// RateLimited is 429.
 	RateLimited
 	// InvalidResponse is an answer that isn't Seam's, or that lacks what every session has.
@@ -43,6 +47,8 @@ func (k Kind) String() string {
 		return "NotFound"
 	case InvalidRequest:
 		return "InvalidRequest"
+	case Conflict:
+		return "Conflict"
 	case RateLimited:
 		return "RateLimited"
 	case InvalidResponse:

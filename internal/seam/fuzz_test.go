@@ -110,7 +110,7 @@ func FuzzDecodeError(f *testing.F) {
 		const credential = "seam_apikey1_token"
 		header := http.Header{"Seam-Request-Id": {id}, "Retry-After": {wait}}
 		a := &answer{status: status, header: header, body: body}
-		err := a.err(start, plainCredential{value: credential}, Selector{UserIdentifierKey: key})
+		err := a.err(start, getClientSession, plainCredential{value: credential}, key)
 		expectPlain(t, err, Unauthorized, Forbidden, NotFound, InvalidRequest, RateLimited, Unavailable, InvalidResponse)
 		expectKindOfStatus(t, err, decodeError(body))
 		if strings.Contains(err.RequestID+err.Error(), credential) || key != "" && strings.Contains(err.RequestID, key) {
@@ -120,7 +120,7 @@ func FuzzDecodeError(f *testing.F) {
 		typ := decodeError(body)
 		plain := strings.Replace(err.Error(), " "+shownType(typ, []string{credential, key})+":", ":", 1)
 		for _, typ := range []string{"", typeSessionNotFound, typeSessionExpired, typeWrongWorkspace} {
-			if _, advice := classify(status, typ); plain == fmt.Sprintf("seam answered %d: %s", status, advice) {
+			if _, advice := classify(getClientSession, status, typ); plain == fmt.Sprintf("seam answered %d: %s", status, advice) {
 				return
 			}
 		}
@@ -197,7 +197,7 @@ func expectSendable(t *testing.T, secret plainCredential) {
 		t.Fatalf("%q of workspace %q was taken", secret.value, secret.workspaceID)
 	}
 	client := &Client{endpoint: &url.URL{Scheme: "http", Host: "localhost"}}
-	request, err := client.newRequest(t.Context(), secret, "/", nil)
+	request, err := client.newRequest(t.Context(), secret, getClientSession, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

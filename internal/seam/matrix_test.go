@@ -517,7 +517,7 @@ func TestCallerGivesUp(t *testing.T) {
 		t.Errorf("got %v, want what wraps context.Canceled and is no *Error", err)
 	}
 	_, err = connection.GetClientSession(ctx, john, Waiter{})
-	if !errors.Is(err, context.Canceled) || s.CallCount() != 1 || connection.throttle.issued != 1 {
-		t.Errorf("with a context that had ended: got %v, %d calls, %d issued", err, s.CallCount(), connection.throttle.issued)
+	if !errors.Is(err, context.Canceled) || s.CallCount() != 1 || connection.account.issued != 1 {
+		t.Errorf("with a context that had ended: got %v, %d calls, %d issued", err, s.CallCount(), connection.account.issued)
 	}
 }

@@ -82,15 +82,17 @@ func (p *pool) release(now time.Time, done *call, v verdict, cause *Error) []Wai
 	if done.young != nil {
 		p.young.Remove(done.young)
 	}
-	narrows, holds := t.end(now, done, v, cause)
-	if narrows {
-		p.giveUpAll(t)
+	narrowed, held := t.end(now, done, v, cause)
+	for _, n := range narrowed {
+		p.giveUpAll(n)
 	}
 	var woken []Waiter
-	if holds {
-		woken = t.queue.takeAll() // to learn what keeps them back, and until when
+	for _, h := range held {
+		woken = append(woken, h.queue.takeAll()...) // to learn what keeps them back, and until when
 	}
-	p.settle(now, t)
+	for _, other := range t.account.throttles { // the account's circuit opens and closes for all of them
+		p.settle(now, other)
+	}
 	return append(woken, p.wakeFree(now)...)
 }
 
@@ -141,7 +143,7 @@ func (p *pool) admits(c class) bool {
 
 // leavesRoom says whether there is a call left that the credential can make without taking what is left for others.
 func (p *pool) leavesRoom(t *throttle) bool {
-	return t.inFlight < aloneRatio*(p.size-p.inFlight)
+	return t.account.inFlight() < aloneRatio*(p.size-p.inFlight)
 }
 
 // settle brings up to date what the pool knows of a credential that has changed.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -74,6 +75,9 @@ type ClientSession struct {
 	UserIdentityID string
 	// CustomerKey is empty if Seam gave none.
 	CustomerKey string
+	// ConnectedAccountIDs and ConnectWebviewIDs are what the session may see, each of the form of ID; nil if Seam did not say, or
+	// not so that it could be sent back.
+	ConnectedAccountIDs, ConnectWebviewIDs []string
 	// DeviceCount is how many devices the session gives access to; nil if Seam did not say.
 	DeviceCount *int32
 
@@ -93,7 +97,7 @@ func (s ClientSession) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]string{"client_session_id": s.ID})
 }
 
-// sessionAnswer is a good answer of /client_sessions/get. What may have any shape stays raw.
+// sessionAnswer is a good answer of /client_sessions/get and get_or_create. What may have any shape stays raw.
 type sessionAnswer struct {
 	OK            json.RawMessage `json:"ok"`
 	ClientSession *struct {
@@ -106,6 +110,9 @@ type sessionAnswer struct {
 		UserIdentityID    json.RawMessage `json:"user_identity_id"`
 		CustomerKey       json.RawMessage `json:"customer_key"`
 		DeviceCount       json.RawMessage `json:"device_count"`
+
+		ConnectedAccountIDs json.RawMessage `json:"connected_account_ids"`
+		ConnectWebviewIDs   json.RawMessage `json:"connect_webview_ids"`
 	} `json:"client_session"`
 }
 
@@ -132,6 +139,9 @@ func decodeClientSession(body []byte, credential plainCredential, selector Selec
 		UserIdentityID:    parseString(wire.UserIdentityID, maxOtherBytes),
 		CustomerKey:       parseString(wire.CustomerKey, maxOtherBytes),
 		DeviceCount:       parseCount(wire.DeviceCount),
+
+		ConnectedAccountIDs: parseIDs(wire.ConnectedAccountIDs),
+		ConnectWebviewIDs:   parseIDs(wire.ConnectWebviewIDs),
 	}
 	if problem := session.problem(credential); problem != "" {
 		return nil, invalidResponse(problem)
@@ -195,6 +205,15 @@ func parseString(raw json.RawMessage, maxBytes int) string {
 		return ""
 	}
 	return s
+}
+
+// parseIDs reads a list of IDs; nil if one of them isn't.
+func parseIDs(raw json.RawMessage) []string {
+	var ids []string
+	if json.Unmarshal(raw, &ids) != nil || slices.ContainsFunc(ids, func(id string) bool { return !identifier.MatchString(id) }) {
+		return nil
+	}
+	return ids
 }
 
 // parseTime reads an RFC 3339 time in whole seconds, or nil. No time of a session lies before 1970; that of the year 1 would be

@@ -2,6 +2,7 @@ package seam
 
 import (
 	"container/list"
+	"slices"
 	"time"
 )
 
@@ -43,21 +44,79 @@ type call struct {
 	young    *list.Element // in pool.young, until it is slow
 }
 
-// throttle decides which calls of one credential may be made, as far as that depends on the credential alone: it is a
-// concurrency limit behind a circuit breaker. The pool that it shares with others decides the rest.
+// account is what the throttles of one credential share: one for each route that it calls.
+type account struct {
+	// circuit is open while Seam does not know the credential, whatever the route. Nothing pauses it.
+	circuit   breaker
+	throttles []*throttle
+	issued    uint64 // the number of the last call
+}
+
+// throttle adds a route. identifies says that its 401 can only mean that Seam does not know the credential: routes that any
+// credential may call. On other routes a 401 may mean, as a 403 does, that it is not allowed, and holds back that route alone.
+func (a *account) throttle(maxInFlight int, identifies bool) *throttle {
+	t := &throttle{
+		account: a, identifies: identifies, maxInFlight: max(1, maxInFlight), limit: 1, class: untried, kept: map[string][]*keep{},
+	}
+	a.throttles = append(a.throttles, t)
+	return t
+}
+
+// inFlight is how many calls of all routes there are, those that are kept for a waiter included.
+func (a *account) inFlight() int {
+	calls := 0
+	for _, t := range a.throttles {
+		calls += t.inFlight
+	}
+	return calls
+}
+
+// free returns the throttles that are not held.
+func (a *account) free(now time.Time) []*throttle {
+	var free []*throttle
+	for _, t := range a.throttles {
+		if t.held(now) == nil {
+			free = append(free, t)
+		}
+	}
+	return free
+}
+
+// underWay says whether a call of any route is.
+func (a *account) underWay() bool {
+	for _, t := range a.throttles {
+		if t.inFlight > t.keptCalls {
+			return true
+		}
+	}
+	return false
+}
+
+// held says whether a route is.
+func (a *account) held(now time.Time) bool { return len(a.free(now)) < len(a.throttles) }
+
+// idle says whether nothing would be lost by forgetting the account.
+func (a *account) idle(now time.Time) bool {
+	return !slices.ContainsFunc(a.throttles, func(t *throttle) bool { return !t.idle(now) })
+}
+
+// throttle decides which calls of one credential to one route may be made, as far as that depends on these alone: it is a
+// concurrency limit behind a circuit breaker, which has its own circuit and pause beside the account's circuit. So a 429 or a
+// refusal on one route does not hold back the others. The pool that it shares with others decides the rest.
 //
 // Until the first call succeeds there is one at a time; each success doubles the limit, and a failure to reach Seam takes it
 // back to one.
 type throttle struct {
-	breaker breaker
-	queue   waiters
+	account    *account
+	identifies bool
+	breaker    breaker
+	queue      waiters
 
 	maxInFlight int
 	limit       int
 	inFlight    int                // calls, those that are kept for a waiter included
 	kept        map[string][]*keep // by group
 	keptCalls   int
-	issued      uint64 // the number of the last call
 	stale       uint64 // calls up to this one were made before the limit last fell: their success does not raise it
 	slowCalls   int    // calls under way for longer than slowAfter
 	wasSlow     bool   // whether the last success took that long
@@ -66,10 +125,6 @@ type throttle struct {
 	class   class
 	counted int
 	ready   *list.Element // in pool.ready, if somebody waits whom the pool alone keeps back
-}
-
-func newThrottle(maxInFlight int) *throttle {
-	return &throttle{maxInFlight: max(1, maxInFlight), limit: 1, class: untried, kept: map[string][]*keep{}}
 }
 
 func (t *throttle) classify() class {
@@ -82,50 +137,68 @@ func (t *throttle) classify() class {
 	return steady
 }
 
-// held returns what the breaker keeps calls back with, or nil.
+// held returns what keeps calls back the longest, or nil.
 func (t *throttle) held(now time.Time) *HeldError {
-	return t.breaker.held(now, t.inFlight > t.keptCalls)
+	held := t.breaker.held(now, t.inFlight > t.keptCalls)
+	if all := t.account.circuit.held(now, t.account.underWay()); held == nil || all != nil && all.Until.After(held.Until) {
+		return all
+	}
+	return held
 }
 
 func (t *throttle) start(now time.Time) *call {
 	t.inFlight++
-	t.issued++
-	t.breaker.start(now, t.issued)
-	return &call{throttle: t, number: t.issued, started: now}
+	t.account.issued++
+	t.breaker.start(now, t.account.issued)
+	t.account.circuit.start(now, t.account.issued)
+	return &call{throttle: t, number: t.account.issued, started: now}
 }
 
-// end takes a call back. It returns whether that narrowed the limit, and whether calls are held from now on. cause is the
+// end takes a call back. It returns the throttles whose limit that narrowed, and those that are held from now on. cause is the
 // call's error where its verdict is unauthorized or rateLimited.
-func (t *throttle) end(now time.Time, done *call, v verdict, cause *Error) (narrows, holds bool) {
+func (t *throttle) end(now time.Time, done *call, v verdict, cause *Error) (narrowed, held []*throttle) {
 	t.inFlight--
 	if done.slow {
 		t.slowCalls--
 		t.wasSlow = true
 	}
-	probed := t.breaker.end(done.number)
-	before := t.held(now) != nil
+	probed, probedAll := t.breaker.end(done.number), t.account.circuit.end(done.number)
+	free := t.account.free(now)
 	switch v {
 	case accepted:
-		if !done.slow && t.slowCalls == 0 {
-			t.wasSlow = false
-		}
-		if t.breaker.accept(probed) && done.number > t.stale {
-			t.limit = min(2*t.limit, t.maxInFlight)
-			t.breaker.backoff = 0
-		}
+		t.accept(done, probed, probedAll)
 	case unauthorized:
-		narrows = t.breaker.refuse(now, probed, cause)
+		if (t.identifies || probedAll) && t.account.circuit.refuse(now, probedAll, cause) {
+			narrowed = t.account.throttles
+		}
+		if !t.identifies && t.breaker.refuse(now, probed, cause) {
+			narrowed = []*throttle{t}
+		}
 	case rateLimited:
-		narrows = t.breaker.pauseFor(now, done.number > t.stale, cause)
+		if t.breaker.pauseFor(now, done.number > t.stale, cause) {
+			narrowed = []*throttle{t}
+		}
 	case unreachable:
-		narrows = true
+		narrowed = []*throttle{t}
 	case neutral:
 	}
-	if narrows { // back to one call at a time; what is under way already will not widen it
-		t.limit = 1
-		t.stale = t.issued
+	for _, n := range narrowed { // back to one call at a time; what is under way already will not widen it
+		n.limit = 1
+		n.stale = t.account.issued
 	}
-	return narrows, !before && t.held(now) != nil
+	return narrowed, slices.DeleteFunc(free, func(t *throttle) bool { return t.held(now) == nil })
+}
+
+// accept closes the circuits whose probe the call was, and widens the limit.
+func (t *throttle) accept(done *call, probed, probedAll bool) {
+	if !done.slow && t.slowCalls == 0 {
+		t.wasSlow = false
+	}
+	known := t.account.circuit.accept(probedAll)
+	if t.breaker.accept(probed) && known && done.number > t.stale {
+		t.limit = min(2*t.limit, t.maxInFlight)
+		t.breaker.backoff = 0
+	}
 }
 
 // idle says whether nothing would be lost by forgetting the throttle.

@@ -20,6 +20,9 @@ type throttleTest struct {
 	woken []string
 }
 
+// newThrottle returns the throttle of a credential that calls one route.
+func newThrottle(maxInFlight int) *throttle { return (&account{}).throttle(maxInFlight, true) }
+
 func newThrottleTest(t *testing.T, maxInFlight int) *throttleTest {
 	return &throttleTest{T: t, throttle: newThrottle(maxInFlight), pool: newPool(1000), now: start}
 }

@@ -34,63 +34,92 @@ type caller struct {
 	session   string // the ID of the one session that a client session token can read
 }
 
-// getRequest is the body of a request.
-type getRequest struct {
-	ClientSessionID   *string `json:"client_session_id"`
-	UserIdentifierKey *string `json:"user_identifier_key"`
+// request is the body of a request to any route.
+type request struct {
+	ClientSessionID     *string     `json:"client_session_id"`
+	UserIdentifierKey   *string     `json:"user_identifier_key"`
+	ExpiresAt           *time.Time  `json:"expires_at"`
+	ConnectedAccountIDs []string    `json:"connected_account_ids"`
+	ConnectWebviewIDs   []string    `json:"connect_webview_ids"`
+	UserIdentityID      *string     `json:"user_identity_id"`
+	Since               *time.Time  `json:"since"`
+	Between             []time.Time `json:"between"`
+	EventTypes          []string    `json:"event_types"`
+	Limit               *int        `json:"limit"`
 }
 
-// exchange is a call and what Seam would answer: a session, or a failure.
+// exchange is a call and what Seam would answer: a session, other fields, or a failure.
 type exchange struct {
 	server  *Server
 	w       http.ResponseWriter
 	r       *http.Request
 	call    Call
+	request request
+	who     caller
 	session *Session
+	other   map[string]any
 	failure *failure
 }
 
-func (s *Server) getClientSession(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost && r.Method != http.MethodGet {
-		http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
-		return
-	}
-	var request getRequest
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
-	badJSON := err != nil || len(body) > 0 && !json.Valid(body)
-	badShape := !badJSON && len(body) > 0 && json.Unmarshal(body, &request) != nil
+// serve answers calls to a route. act finds or changes what the call is about, with the lock held.
+func (s *Server) serve(act func(*exchange)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost && r.Method != http.MethodGet {
+			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		badJSON := err != nil || len(body) > 0 && !json.Valid(body)
 
-	s.mu.Lock()
-	x := &exchange{server: s, w: w, r: r, call: s.callOf(r, request)}
-	end := s.begin(x.call)
-	defer end()
-	x.failure = &failure{http.StatusBadRequest, "invalid_input", "client_session_id and user_identifier_key must be strings"}
-	if !badJSON && !badShape {
-		x.session, x.failure = s.answer(x.call, request)
-	}
-	fault, failing := s.faults.of(x)
-	latency, date := s.latency, x.call.At.Add(s.ahead)
-	s.mu.Unlock()
+		s.mu.Lock()
+		x := &exchange{server: s, w: w, r: r}
+		badShape := !badJSON && len(body) > 0 && json.Unmarshal(body, &x.request) != nil
+		x.call = s.callOf(r, x.request, body)
+		end := s.begin(x.call)
+		defer end()
+		x.failure = &failure{http.StatusBadRequest, "invalid_input", "a field is not of the type that it must be"}
+		if !badJSON && !badShape {
+			x.who, x.failure = s.authenticate(x.call)
+		}
+		if x.failure == nil {
+			x.find()
+		}
+		fault, failing := s.faults.of(x)
+		if x.failure == nil && (!failing || fault.acts) {
+			act(x)
+		}
+		latency, date := s.latency, x.call.At.Add(s.ahead)
+		s.mu.Unlock()
 
-	w.Header().Set("Date", date.UTC().Format(http.TimeFormat))
-	w.Header().Set("Seam-Request-Id", x.call.RequestID)
-	if !s.wait(r, latency) {
-		return
+		w.Header().Set("Date", date.UTC().Format(http.TimeFormat))
+		w.Header().Set("Seam-Request-Id", x.call.RequestID)
+		if !s.wait(r, latency) {
+			return
+		}
+		switch {
+		case failing:
+			fault.serve(x)
+		case badJSON:
+			http.Error(w, "Invalid JSON", http.StatusBadRequest)
+		default:
+			x.answer()
+		}
 	}
-	switch {
-	case failing:
-		fault.serve(x)
-	case badJSON:
-		http.Error(w, "Invalid JSON", http.StatusBadRequest)
-	default:
-		x.answer()
+}
+
+// find notes the session that the call is about, if there is one. The lock is held.
+func (x *exchange) find() {
+	if i := x.server.asked(x.who, x.request); i >= 0 {
+		session := x.server.sessions[i]
+		x.session = &session
 	}
 }
 
 // callOf describes a request. The lock is held.
-func (s *Server) callOf(r *http.Request, request getRequest) Call {
+func (s *Server) callOf(r *http.Request, request request, body []byte) Call {
 	call := Call{
-		At: s.clock.Now(), Workspace: r.Header.Get("Seam-Workspace"), UserAgent: r.UserAgent(), RequestID: s.nextRequestID(),
+		At: s.clock.Now(), Path: r.URL.Path, Body: string(body), Workspace: r.Header.Get("Seam-Workspace"), UserAgent: r.UserAgent(),
+		RequestID: s.nextRequestID(),
 	}
 	call.Credential, _ = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if request.ClientSessionID != nil {
@@ -102,25 +131,18 @@ func (s *Server) callOf(r *http.Request, request getRequest) Call {
 	return call
 }
 
-// answer is what Seam answers to a call. The lock is held.
-func (s *Server) answer(call Call, request getRequest) (*Session, *failure) {
-	who, failed := s.authenticate(call)
-	if failed != nil {
-		return nil, failed
+// getClientSession is /client_sessions/get.
+func getClientSession(x *exchange) {
+	switch {
+	case x.who.session != "" && x.request.ClientSessionID != nil && x.request.UserIdentifierKey != nil:
+		x.failure = errOptions
+	case x.session == nil, x.server.behaviour.RevokedNotFound && past(x.session.RevokedAt, x.call.At):
+		x.failure = errNotFound
 	}
-	if who.session != "" && request.ClientSessionID != nil && request.UserIdentifierKey != nil {
-		return nil, errOptions
-	}
-	i := s.asked(who, request)
-	if i < 0 {
-		return nil, errNotFound
-	}
-	session := s.sessions[i]
-	return &session, nil
 }
 
 // asked is the position of the oldest session that a caller may read and asks for; -1 if there is none. The lock is held.
-func (s *Server) asked(who caller, request getRequest) int {
+func (s *Server) asked(who caller, request request) int {
 	if who.session != "" {
 		return s.position(who.session)
 	}
@@ -147,6 +169,8 @@ func (s *Server) authenticate(call Call) (caller, *failure) {
 	workspaces, known := s.credentials[call.Credential]
 	mayChoose := known && slices.Contains(workspaces, call.Workspace)
 	switch value := call.Credential; {
+	case strings.HasPrefix(value, "seam_cst") && call.Path != getPath:
+		return caller{}, errUnauthorized
 	case strings.HasPrefix(value, "seam_cst"):
 		return s.authenticateSession(value)
 	case strings.HasPrefix(value, "seam_pk"):
@@ -184,14 +208,24 @@ func (x *exchange) answer() {
 		x.fail(x.failure)
 		return
 	}
-	x.write(http.StatusOK, map[string]any{"client_session": x.fields(), "ok": true})
+	x.write(http.StatusOK, x.body())
+}
+
+// body is what Seam would answer if all is well.
+func (x *exchange) body() map[string]any {
+	if x.other != nil {
+		return x.other
+	}
+	return map[string]any{"client_session": x.fields(), "ok": true}
 }
 
 // fields are the session's as Seam sends them.
 func (x *exchange) fields() map[string]any {
 	fields := toFields(*x.session)
 	for _, list := range []string{"connected_account_ids", "connect_webview_ids", "user_identity_ids"} {
-		fields[list] = []string{}
+		if fields[list] == nil {
+			fields[list] = []string{}
+		}
 	}
 	return fields
 }

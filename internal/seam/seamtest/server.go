@@ -1,5 +1,6 @@
 // Package seamtest is a Seam server for tests, and for the demo where Seam's own fake can't run. It answers
-// /client_sessions/get as Seam does, for every kind of credential, and fails as Seam and the networks before it fail.
+// the routes that the project calls as Seam does, for every kind of credential, and fails as Seam and the networks before it fail.
+// Where it is unknown what Seam does, Behaviour says what the server does.
 //
 // In it goes what a server does, seen from outside. It knows neither the client that it serves nor Kubernetes, and imports
 // nothing of the project, so that every package's tests can use it.
@@ -32,7 +33,9 @@ type Server struct {
 	sessions    []Session           // oldest first
 	positions   map[string]int      // in sessions, by ID
 	secrets     map[string]struct{}
+	events      []deletion // oldest first
 	faults      faults
+	behaviour   Behaviour
 	latency     time.Duration
 	ahead       time.Duration
 	created     int
@@ -43,15 +46,29 @@ type Server struct {
 	now, max int
 	with     map[string]*usage
 	about    map[string]int
+	to       map[string]int
 }
 
 // usage counts the calls of one credential.
 type usage struct{ total, now, max int }
 
-// Call is one call of /client_sessions/get.
+// The routes.
+const (
+	getPath         = "/client_sessions/get"
+	getOrCreatePath = "/client_sessions/get_or_create"
+	deletePath      = "/client_sessions/delete"
+	workspacePath   = "/workspaces/get"
+	eventsPath      = "/events/list"
+)
+
+// Call is one call of a route of Seam's.
 type Call struct {
 	// At is when it came, by the server's clock.
 	At time.Time
+	// Path is the route.
+	Path string
+	// Body is what was sent.
+	Body string
 	// Credential and Workspace are what came in the headers.
 	Credential, Workspace string
 	// ClientSessionID and UserIdentifierKey are what was asked for.
@@ -76,9 +93,14 @@ func New(c clock.PassiveClock) *Server {
 		faults:      newFaults(),
 		with:        map[string]*usage{},
 		about:       map[string]int{},
+		to:          map[string]int{},
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/client_sessions/get", s.getClientSession)
+	mux.HandleFunc(getPath, s.serve(getClientSession))
+	mux.HandleFunc(getOrCreatePath, s.serve(getOrCreateClientSession))
+	mux.HandleFunc(deletePath, s.serve(deleteClientSession))
+	mux.HandleFunc(workspacePath, s.serve(getWorkspace))
+	mux.HandleFunc(eventsPath, s.serve(listEvents))
 	mux.HandleFunc("GET /health/get_health", s.getHealth)
 	mux.HandleFunc("GET /_test/client_sessions", s.controlList)
 	mux.HandleFunc("POST /_test/client_sessions", s.controlUpsert)
@@ -166,6 +188,13 @@ func (s *Server) CallsWith(credential string) int {
 	return s.usage(credential).total
 }
 
+// CallsTo is how many of them went to a route, such as /client_sessions/get.
+func (s *Server) CallsTo(path string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.to[path]
+}
+
 // CallsFor is how many of them asked for a client session ID or a user identifier key.
 func (s *Server) CallsFor(selector string) int {
 	s.mu.Lock()
@@ -198,7 +227,7 @@ func (s *Server) Calls() []Call {
 func (s *Server) ResetCounts() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls, s.total, s.max, s.about = nil, 0, s.now, map[string]int{}
+	s.calls, s.total, s.max, s.about, s.to = nil, 0, s.now, map[string]int{}, map[string]int{}
 	for _, u := range s.with {
 		u.total, u.max = 0, u.now
 	}
@@ -220,6 +249,7 @@ func (s *Server) begin(call Call) (end func()) {
 	s.calls = append(s.calls, call)
 	s.total++
 	s.about[call.ClientSessionID+call.UserIdentifierKey]++
+	s.to[call.Path]++
 	s.now++
 	s.max = max(s.max, s.now)
 	u := s.usage(call.Credential)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -215,17 +216,17 @@ func TestControlRouteUpserts(t *testing.T) {
 	want := Session{
 		ID: "rotating", WorkspaceID: Workspace1, Token: "seam_cst1_before", CreatedAt: now, ExpiresAt: now.Add(30 * time.Second),
 	}
-	if added != want {
+	if !reflect.DeepEqual(added, want) {
 		t.Errorf("got %+v, want %+v", added, want)
 	}
 	changed := upsert(t, s, `{"client_session_id":"rotating","user_identifier_key":"joe","expires_in_seconds":-0.5}`)
 	want.UserIdentifierKey, want.ExpiresAt = "joe", now.Add(-time.Second/2)
-	if changed != want {
+	if !reflect.DeepEqual(changed, want) {
 		t.Errorf("got %+v, want %+v", changed, want)
 	}
 	changed = upsert(t, s, `{"client_session_id":"rotating","user_identifier_key":null,"expires_at":null}`)
 	want.UserIdentifierKey, want.ExpiresAt = "", time.Time{}
-	if changed != want {
+	if !reflect.DeepEqual(changed, want) {
 		t.Errorf("got %+v, want %+v", changed, want)
 	}
 	first, second := upsert(t, s, `{}`), upsert(t, s, `{}`)
@@ -312,7 +313,7 @@ func TestCallsAreCounted(t *testing.T) {
 			s.CallCount(), s.CallsWith(APIKey2), s.CallsFor("cst1"), s.CallsFor("jane"), s.MaxInFlight())
 	}
 	want := Call{
-		At: now, Credential: APIKey1, Workspace: "w", ClientSessionID: "cst1", UserAgent: "Go-http-client/1.1", RequestID: "request1",
+		At: now, Path: "/client_sessions/get", Body: byID, Credential: APIKey1, Workspace: "w", ClientSessionID: "cst1", UserAgent: "Go-http-client/1.1", RequestID: "request1",
 	}
 	if got := s.Calls()[0]; got != want {
 		t.Errorf("got %+v, want %+v", got, want)

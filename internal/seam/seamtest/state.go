@@ -32,6 +32,9 @@ type Session struct {
 	ExpiresAt         time.Time `json:"expires_at,omitzero"`
 	RevokedAt         time.Time `json:"revoked_at,omitzero"`
 	DeviceCount       int       `json:"device_count"`
+
+	ConnectedAccountIDs []string `json:"connected_account_ids,omitempty"`
+	ConnectWebviewIDs   []string `json:"connect_webview_ids,omitempty"`
 }
 
 // Seed adds what Seam's own fake is seeded with.
@@ -70,7 +73,7 @@ func (s *Server) Put(session Session) {
 	s.put(session)
 }
 
-// Delete removes a session, and says whether there was one.
+// Delete removes a session, with an event, and says whether there was one.
 func (s *Server) Delete(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,12 +81,18 @@ func (s *Server) Delete(id string) bool {
 	if i < 0 {
 		return false
 	}
+	s.noteDeletion(s.sessions[i])
+	s.remove(i)
+	return true
+}
+
+// remove removes the session at a position. The lock is held.
+func (s *Server) remove(i int) {
 	s.sessions = slices.Delete(s.sessions, i, i+1)
 	clear(s.positions)
 	for i := range s.sessions {
 		s.positions[s.sessions[i].ID] = i
 	}
-	return true
 }
 
 // Extend moves the end of a session, as its owner does through /client_sessions/get_or_create. The token stays.
@@ -142,6 +151,13 @@ func (s *Server) put(session Session) {
 	}
 	s.positions[session.ID] = len(s.sessions)
 	s.sessions = append(s.sessions, session)
+}
+
+// Sessions returns every session of a user identifier key, the oldest first.
+func (s *Server) Sessions(key string) []Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(s.sessions), func(session Session) bool { return session.UserIdentifierKey != key })
 }
 
 // newSession is a session that nothing was said of: as in Seam's fake. The lock is held.
