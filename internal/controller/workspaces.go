@@ -155,15 +155,15 @@ func (r *WorkspaceReconciler) check(ctx context.Context, seen *workspaceObservat
 }
 
 // poll reads Seam's events, if that is due, and returns those of client sessions of the workspace that were deleted.
-func (r *WorkspaceReconciler) poll(ctx context.Context, seen *workspaceObservation, access access, check lifecycle.Check) ([]seam.Event, lifecycle.Poll) {
+func (r *WorkspaceReconciler) poll(ctx context.Context, seen *workspaceObservation, access access, check lifecycle.Check) ([]seam.Deletion, lifecycle.Poll) {
 	now := r.now()
 	next := lifecycle.NextPoll(seen.WorkspaceObservation, now)
 	if access.connection == nil || next.IsZero() || next.After(now) || check.Problem != nil {
 		return nil, lifecycle.Poll{}
 	}
 	since := lifecycle.EventsSince(seen.WorkspaceObservation, now)
-	events, until, err := readEvents(since, func(since, until time.Time) (*seam.EventList, error) {
-		return access.connection.ListEvents(ctx, since, until, r.waiter(seen.Workspace))
+	events, until, err := readEvents(since, func(window seam.Window) (*seam.Deletions, error) {
+		return access.connection.ListDeletions(ctx, window, seam.MaxEvents, r.waiter(seen.Workspace))
 	})
 	poll := lifecycle.Poll{Progress: lifecycle.Answered, ReadUntil: until, At: lifecycle.RoundUp(r.clock.Now())}
 	if err != nil {
@@ -200,28 +200,34 @@ func (r *WorkspaceReconciler) refused(workspace *v1alpha1.SeamWorkspace, err err
 
 // tell has the sessions fetched that were deleted at Seam, each once for an event, and returns what is known by now, and whether
 // any event was new. One whose session is not known is looked at as long as it is read: the session may be about to be.
-func (r *WorkspaceReconciler) tell(ctx context.Context, seen *workspaceObservation, deleted []seam.Event) (known map[string]time.Time, news bool, err error) {
+func (r *WorkspaceReconciler) tell(ctx context.Context, seen *workspaceObservation, deleted []seam.Deletion) (known map[string]time.Time, news bool, err error) {
 	known = seen.memory.since(lifecycle.EventsSince(seen.WorkspaceObservation, r.now()))
 	for _, event := range deleted {
+		if event.WorkspaceID != "" && event.WorkspaceID != seen.Workspace.Status.WorkspaceID {
+			continue
+		}
+		if event.OccurredAt.IsZero() {
+			event.OccurredAt = r.now()
+		}
 		var sessions v1alpha1.SeamClientSessionList
 		err := r.client.List(ctx, &sessions, client.MatchingFields{indexClientSession: event.ClientSessionID}, client.UnsafeDisableDeepCopy)
 		if err != nil {
 			return nil, false, err
 		}
-		if _, ok := known[event.ID]; !ok {
-			known[event.ID], news = event.At, true
+		if _, ok := known[event.EventID]; !ok {
+			known[event.EventID], news = event.OccurredAt, true
 		}
 		for i := range sessions.Items {
 			session := &sessions.Items[i]
 			key := client.ObjectKeyFromObject(session)
-			told := event.ID + " " + key.String()
+			told := event.EventID + " " + key.String()
 			if _, ok := known[told]; ok || session.Workspace() != client.ObjectKeyFromObject(seen.Workspace) {
 				continue
 			}
 			if ungranted, err := r.ungranted(ctx, session); err != nil || ungranted {
 				continue
 			}
-			known[told] = event.At
+			known[told] = event.OccurredAt
 			r.memory.deletionHeard(key, event.ClientSessionID)
 			r.queue.enqueue(key)
 		}
