@@ -39,8 +39,6 @@ const (
 	indexController = "metadata.controller.uid"
 	// indexWorkspace finds the sessions that name a SeamWorkspace, by its namespace and name.
 	indexWorkspace = "spec.workspaceRef"
-	// indexClientSession finds the sessions of a client session of Seam's, by its ID: those that name a SeamWorkspace.
-	indexClientSession = "status.clientSessionID"
 )
 
 // workspaceWorkers is how many SeamWorkspaces are worked on at a time: more than slow credentials can make calls.
@@ -109,7 +107,6 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, options Options) er
 	err = errors.Join(
 		index(ctx, &corev1.Secret{}, indexController, controllerUID),
 		index(ctx, &v1alpha1.SeamClientSession{}, indexWorkspace, workspaceOfSession),
-		index(ctx, &v1alpha1.SeamClientSession{}, indexClientSession, clientSessionID),
 	)
 	if err != nil {
 		return err
@@ -208,13 +205,6 @@ func (r *Reconciler) workspaceHandler() handler.EventHandler {
 func workspaceOfSession(object client.Object) []string {
 	if session, ok := object.(*v1alpha1.SeamClientSession); ok && session.Spec.WorkspaceRef != nil {
 		return []string{session.Workspace().String()}
-	}
-	return nil
-}
-
-func clientSessionID(object client.Object) []string {
-	if session, ok := object.(*v1alpha1.SeamClientSession); ok && session.Spec.WorkspaceRef != nil && session.Status.ClientSessionID != "" {
-		return []string{session.Status.ClientSessionID}
 	}
 	return nil
 }

@@ -108,11 +108,16 @@ func (r *WorkspaceReconciler) observe(ctx context.Context, key types.NamespacedN
 		WorkspaceObservation: lifecycle.WorkspaceObservation{
 			Workspace:        workspace,
 			SelectorsWatched: len(r.namespaces) == 0,
-			CheckWanted:      r.checks.wants(key) || lifecycle.AwaitsCredential(&workspace.Status) && r.awaiting.Changed(key),
+			CheckWanted:      r.checkWanted(key, &workspace.Status),
 			Memory:           memory.WorkspaceMemory,
 		},
 		memory: memory,
 	}, nil
+}
+
+// checkWanted says whether a workspace is to be checked before that is due.
+func (r *WorkspaceReconciler) checkWanted(key types.NamespacedName, status *v1alpha1.SeamWorkspaceStatus) bool {
+	return r.checks.wants(key) || lifecycle.AwaitsCredential(status) && r.awaiting.Changed(key)
 }
 
 // access reads the credential, if anything is due that needs it.
@@ -202,6 +207,19 @@ func (r *WorkspaceReconciler) refused(workspace *v1alpha1.SeamWorkspace, err err
 // any event was new. One whose session is not known is looked at as long as it is read: the session may be about to be.
 func (r *WorkspaceReconciler) tell(ctx context.Context, seen *workspaceObservation, deleted []seam.Deletion) (known map[string]time.Time, news bool, err error) {
 	known = seen.memory.since(lifecycle.EventsSince(seen.WorkspaceObservation, r.now()))
+	if len(deleted) == 0 {
+		return known, false, nil
+	}
+	workspace := client.ObjectKeyFromObject(seen.Workspace)
+	var sessions v1alpha1.SeamClientSessionList
+	if err := r.client.List(ctx, &sessions, client.MatchingFields{indexWorkspace: workspace.String()}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, false, err
+	}
+	bySession := map[string][]*v1alpha1.SeamClientSession{}
+	for i := range sessions.Items {
+		id := sessions.Items[i].Status.ClientSessionID
+		bySession[id] = append(bySession[id], &sessions.Items[i])
+	}
 	for _, event := range deleted {
 		if event.WorkspaceID != "" && event.WorkspaceID != seen.Workspace.Status.WorkspaceID {
 			continue
@@ -209,19 +227,13 @@ func (r *WorkspaceReconciler) tell(ctx context.Context, seen *workspaceObservati
 		if event.OccurredAt.IsZero() {
 			event.OccurredAt = r.now()
 		}
-		var sessions v1alpha1.SeamClientSessionList
-		err := r.client.List(ctx, &sessions, client.MatchingFields{indexClientSession: event.ClientSessionID}, client.UnsafeDisableDeepCopy)
-		if err != nil {
-			return nil, false, err
-		}
 		if _, ok := known[event.EventID]; !ok {
 			known[event.EventID], news = event.OccurredAt, true
 		}
-		for i := range sessions.Items {
-			session := &sessions.Items[i]
+		for _, session := range bySession[event.ClientSessionID] {
 			key := client.ObjectKeyFromObject(session)
 			told := event.EventID + " " + key.String()
-			if _, ok := known[told]; ok || session.Workspace() != client.ObjectKeyFromObject(seen.Workspace) {
+			if _, ok := known[told]; ok {
 				continue
 			}
 			if ungranted, err := r.ungranted(ctx, session); err != nil || ungranted {
@@ -265,7 +277,7 @@ func (r *WorkspaceReconciler) report(
 	if concluded && r.checks.done(key) && check.Progress == lifecycle.Answered { // it was no fault of the credential
 		r.enqueueByWorkspace(ctx, key)
 	}
-	next := lifecycle.WorkspaceObservation{Workspace: after, Memory: memory.WorkspaceMemory}
+	next := lifecycle.WorkspaceObservation{Workspace: after, CheckWanted: r.checkWanted(key, &after.Status), Memory: memory.WorkspaceMemory}
 	return ctrl.Result{RequeueAfter: lifecycle.WorkspacePause(next, check, poll, now)}, nil
 }
 

@@ -109,9 +109,13 @@ func NextCheck(seen WorkspaceObservation, now time.Time) time.Time {
 	return notAfter(timeOf(status.LastCheckTime), now).Add(checkInterval)
 }
 
+// checkPause is the pause after a check that failed. What waits for a change is watched for that, and else tried now and then.
 func checkPause(reason string, failures int) time.Duration {
-	if reason == v1alpha1.ReasonUnauthorized {
+	switch row := byReason[reason]; {
+	case reason == v1alpha1.ReasonUnauthorized:
 		return refusedInterval
+	case row.Kind != Transient:
+		return longestCheckPause
 	}
 	return backoff(minGap, failures, longestCheckPause)
 }
