@@ -41,6 +41,7 @@ var seamCauses = map[seam.Kind]Cause{
 	seam.Forbidden:       CredentialForbidden,
 	seam.NotFound:        SessionMissing,
 	seam.InvalidRequest:  RequestInvalid,
+	seam.Conflict:        RequestInvalid,
 	seam.RateLimited:     TooManyRequests,
 	seam.InvalidResponse: AnswerInvalid,
 	seam.Mismatch:        SessionOther,
