@@ -328,10 +328,35 @@ type SeamClientSessionStatus struct {
 	// +optional
 	FailedFetches int32 `json:"failedFetches,omitempty"`
 
+	// lastRefusal is what Seam last said against this session, while Synced says something else, such as that Seam can't be
+	// reached. It goes with a good answer, and when something else is asked.
+	// +optional
+	LastRefusal *Refusal `json:"lastRefusal,omitempty"`
+
 	// lastHandledRefreshRequest is the last value of the annotation connect.seam.co/refresh-requested-at that was acted
 	// on.
 	// +optional
 	LastHandledRefreshRequest string `json:"lastHandledRefreshRequest,omitempty"`
+}
+
+// Refusal is what Seam said against a session.
+type Refusal struct {
+	// time is when Seam last said so.
+	// +required
+	Time metav1.Time `json:"time"`
+
+	// reason is the one that Synced had.
+	// +required
+	Reason string `json:"reason"`
+
+	// message says what to do.
+	// +required
+	Message string `json:"message"`
+
+	// requestFingerprint tells the request that Seam refused from others, as status.requestFingerprint does; absent where that
+	// is not known.
+	// +optional
+	RequestFingerprint string `json:"requestFingerprint,omitempty"`
 }
 
 // SeamClientSessionList is a list of SeamClientSessions.

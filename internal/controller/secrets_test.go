@@ -243,7 +243,7 @@ var _ = Describe("Two writers of one Secret", func() {
 		Expect(w.seam.CallCount()).To(BeNumerically("<=", 20))
 		synced := w.condition("jane", v1alpha1.ConditionSynced)
 		Expect(synced).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSecretConflict))
-		Expect(synced.Message).To(ContainSubstring("something else keeps changing Secret"))
+		Expect(synced.Message).To(HavePrefix(`field manager "vault-agent" keeps changing Secret "jane"`))
 		Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSecretConflict))
 
 		w.advance(10 * time.Minute)
@@ -688,7 +688,9 @@ func (w *world) oppose(name string, d time.Duration, spoil func(*corev1.Secret))
 		if count := w.writesOf("*v1.Secret " + name); count != written {
 			Expect(count).To(BeNumerically("<", 100), "they fight")
 			written = count
-			w.changeSecret(name, spoil)
+			s := w.secret(name)
+			spoil(s)
+			Expect(api.Update(w.ctx, s, client.FieldOwner("vault-agent"))).To(Succeed())
 			w.settle(name)
 			continue
 		}

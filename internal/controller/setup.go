@@ -133,7 +133,11 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, options Options) er
 // New makes a Reconciler. Its client reads sessions and the operator's own Secrets, as CacheOptions has them; live reads
 // from the API server; watcher watches single Secrets.
 func New(cached client.Client, live client.Reader, watcher client.WithWatch, events recorder.EventRecorder, options Options) *Reconciler {
-	r := &Reconciler{client: cached, live: live, seam: options.Seam, events: events, clock: options.Clock, namespaces: options.Namespaces}
+	r := &Reconciler{
+		// The field owner is how a Secret tells the operator's writes from those of others.
+		client: client.WithFieldOwner(cached, v1alpha1.ManagedBy), live: live, seam: options.Seam, events: events, clock: options.Clock,
+		namespaces: options.Namespaces,
+	}
 	r.reader = references.NewReader(live, options.Clock)
 	r.waiting = references.NewWaiting(watcher, r.reader, options.Clock, r.queue.enqueue)
 	r.labels.changed = r.enqueueNamespace

@@ -92,7 +92,7 @@ func obstacleOf(seen Observation, action Action, now time.Time) Decision {
 		return Decision{Action: Refuse, Problem: p, LookAgain: LookAtConflict(&seen.Session.Status, now)}
 	}
 	if at := seen.Drift.Next(); action == Correcting && at.After(now) {
-		return Decision{Action: Refuse, Problem: contestedProblem(seen.Session, at)}
+		return Decision{Action: Refuse, Problem: contestedProblem(seen.Session, seen.Secret.Manager, at)}
 	}
 	return Decision{}
 }

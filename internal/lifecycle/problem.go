@@ -157,13 +157,16 @@ func ConflictProblem(state secret.State, session *v1alpha1.SeamClientSession) *P
 }
 
 // contestedProblem is the problem of a Secret that somebody else keeps changing.
-func contestedProblem(session *v1alpha1.SeamClientSession, until time.Time) *Problem {
-	name := session.SecretName()
-	return &Problem{
-		Cause: SecretContested, Until: until,
-		Message: fmt.Sprintf("something else keeps changing Secret %q: find it with "+
-			"kubectl get secret %s -o yaml --show-managed-fields, and stop it", name, name),
+func contestedProblem(session *v1alpha1.SeamClientSession, manager string, until time.Time) *Problem {
+	const advice = "stop that, or set spec.secret.name to a name of its own; it is corrected again ever less often"
+	p := &Problem{Cause: SecretContested, Until: until}
+	if manager == "" { // the API server keeps no field manager of a deletion, nor of who takes labels away
+		p.Message = fmt.Sprintf("something else keeps changing or deleting Secret %q, and the API server knows no field manager "+
+			"that did: the audit log has who it was; %s", session.SecretName(), advice)
+		return p
 	}
+	p.Message = fmt.Sprintf("field manager %q keeps changing Secret %q: %s", manager, session.SecretName(), advice)
+	return p
 }
 
 // selectorField is the field that selects the client session.
