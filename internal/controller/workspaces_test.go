@@ -142,6 +142,17 @@ func (p *platform) advance(d time.Duration) {
 	p.world.advance(end.Sub(p.clock.Now()))
 }
 
+// label gives the world's namespace a label, and lets the operator see it.
+func (p *platform) label(value string) {
+	GinkgoHelper()
+	namespace := &corev1.Namespace{}
+	Expect(api.Get(p.ctx, types.NamespacedName{Name: p.namespace}, namespace)).To(Succeed())
+	metav1.SetMetaDataLabel(&namespace.ObjectMeta, "seam", value)
+	Expect(api.Update(p.ctx, namespace)).To(Succeed())
+	p.r.enqueueNamespace(p.ctx, p.namespace)
+	p.lookAtEnqueued()
+}
+
 // byWorkspace is a session of a user that names the workspace.
 func (p *platform) byWorkspace(key string) func(*v1alpha1.SeamClientSession) {
 	return func(s *v1alpha1.SeamClientSession) {
@@ -275,6 +286,46 @@ var _ = Describe("A session by workspaceRef", func() {
 		p.expectNoSecret("jane")
 		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonNotGranted))
 		Expect(p.seam.CallsTo(getPath)).To(Equal(1))
+	})
+
+	It("is granted by the labels of its namespace, as long as it has them", func() {
+		p := newPlatform(func(w *v1alpha1.SeamWorkspace) {
+			w.Spec.Grants = []v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{
+				Selector: &v1alpha1.NamespaceSelector{MatchLabels: map[string]v1alpha1.LabelValue{"seam": "allowed"}},
+			}}}
+		})
+		p.create("jane", p.byWorkspace(seamtest.JohnUserIdentifierKey))
+		p.settle("jane")
+		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonNotGranted))
+		p.label("allowed")
+		p.expectReady("jane")
+		p.label("forbidden")
+		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonNotGranted))
+		p.expectReady("jane")
+		Expect(p.workspaceCondition(v1alpha1.ConditionGrantsApplied)).To(Equal(metav1.Condition{}))
+	})
+
+	It("is granted by names alone where the operator is installed for some namespaces alone", func() {
+		p := newPlatform()
+		p.namespaces = []string{p.namespace, p.key.Namespace}
+		p.restart()
+		p.label("allowed")
+		p.changeWorkspace(func(s *v1alpha1.SeamWorkspaceSpec) {
+			s.Grants = []v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{
+				Selector: &v1alpha1.NamespaceSelector{MatchLabels: map[string]v1alpha1.LabelValue{"seam": "allowed"}},
+			}}}
+		})
+		p.create("jane", p.byWorkspace(seamtest.JohnUserIdentifierKey))
+		p.settle("jane")
+		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonNotGranted))
+		p.advance(pace)
+		Expect(p.workspaceCondition(v1alpha1.ConditionGrantsApplied)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSelectorsUnavailable))
+
+		p.namespaces = []string{p.namespace}
+		p.restart()
+		p.create("joe", p.byWorkspace(seamtest.JohnUserIdentifierKey))
+		p.settle("joe")
+		Expect(p.condition("joe", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonNotGranted))
 	})
 
 	It("is held to its prefix also where the key comes from a Secret", func() {
@@ -547,3 +598,53 @@ func (w *world) expectAllReady() {
 		Expect(meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionReady)).To(BeTrue(), session.Name)
 	}
 }
+
+var _ = Describe("A running operator with a SeamWorkspace", func() {
+	var p *platform
+	var w *runningWorld
+	BeforeEach(func() {
+		p = newPlatform(func(w *v1alpha1.SeamWorkspace) { w.Spec.Grants = nil })
+		w = running(p.world, p.key.Namespace)
+		for i := range aHundred {
+			p.create(fmt.Sprintf("jane-%d", i), p.byWorkspace(seamtest.JohnUserIdentifierKey))
+		}
+		Eventually(w.reasons).WithTimeout(4 * soon).Should(Equal(map[string]int{v1alpha1.ReasonNotGranted: aHundred}))
+	})
+	grant := func(s *v1alpha1.SeamWorkspaceSpec) {
+		s.Grants = []v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{Names: []v1alpha1.NamespaceName{v1alpha1.NamespaceName(p.namespace)}}}}
+	}
+	// edit edits the workspace, which the operator writes as well.
+	edit := func(change func(*v1alpha1.SeamWorkspaceSpec)) {
+		GinkgoHelper()
+		Eventually(func() error {
+			workspace := p.workspace()
+			change(&workspace.Spec)
+			return api.Update(p.ctx, workspace)
+		}).Should(Succeed())
+	}
+
+	It("notices within seconds that a grant comes, and reads the credential once for all", func() {
+		p.clock.Step(pace)
+		reads := w.requests.reads("seam")
+		edit(grant)
+		Eventually(w.reasons).WithTimeout(soon).Should(Equal(map[string]int{v1alpha1.ReasonFetched: aHundred}))
+		Expect(w.requests.reads("seam") - reads).To(BeNumerically("<=", 2))
+		Expect(p.seam.CallsTo(getPath)).To(Equal(aHundred))
+
+		edit(func(s *v1alpha1.SeamWorkspaceSpec) { s.Grants = nil })
+		Eventually(w.reasons).WithTimeout(soon).Should(Equal(map[string]int{v1alpha1.ReasonNotGranted: aHundred}))
+		p.expectAllReady()
+	})
+
+	It("notices within seconds that the credential is corrected", func() {
+		p.workspaceCredential("seam_revoked")
+		p.clock.Step(pace)
+		edit(grant)
+		Eventually(w.reasons).WithTimeout(soon).Should(Equal(map[string]int{v1alpha1.ReasonWorkspaceNotReady: aHundred}))
+		Eventually(func() metav1.Condition { return p.workspaceCondition(v1alpha1.ConditionReady) }).WithTimeout(soon).
+			Should(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonUnauthorized))
+		p.clock.Step(pace)
+		p.workspaceCredential(seamtest.APIKey1)
+		Eventually(w.reasons).WithTimeout(soon).Should(Equal(map[string]int{v1alpha1.ReasonFetched: aHundred}))
+	})
+})

@@ -187,7 +187,7 @@ func listSessions(ctx context.Context, c client.Reader, sessions *v1alpha1.SeamC
 	if err := c.List(ctx, sessions, client.InNamespace(options.Namespace)); err != nil {
 		return err
 	}
-	if options.FieldSelector == nil {
+	if options.FieldSelector == nil { // of a namespace
 		return nil
 	}
 	workspace, ok := options.FieldSelector.RequiresExactMatch(indexWorkspace)
