@@ -208,7 +208,7 @@ func (r *Reconciler) value(ctx context.Context, ref references.Reference, what s
 	case value.Missing:
 		err = lifecycle.MissingProblem(fmt.Sprintf("Secret %q does not exist: create it with %s under the key %q", ref.Name, what, ref.Key))
 	case value.MissingKey:
-		err = lifecycle.MissingProblem(fmt.Sprintf("Secret %q has no key %q: put %s there", ref.Name, ref.Key, what))
+		err = lifecycle.MissingProblem(fmt.Sprintf("Secret %q has no key %q%s: put %s there", ref.Name, ref.Key, lifecycle.ListKeys(value.Keys), what))
 	case value.KubernetesType != "":
 		err = lifecycle.UnusableProblem(ref.Name, ref.Key,
 			fmt.Sprintf("a Secret of type %s is not sent to Seam: put %s into one of type Opaque", value.KubernetesType, what))

@@ -888,6 +888,16 @@ func (j *jam) wrap(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
+var _ = Describe("A key that a Secret does not have", func() {
+	It("is told with those that are there", func() {
+		w := newWorld()
+		w.create("jane", func(s *v1alpha1.SeamClientSession) { s.Spec.CredentialSecretRef.Key = "api-key" })
+		w.settle("jane")
+		Expect(w.condition("jane", v1alpha1.ConditionSynced).Message).To(
+			HavePrefix(`Secret "seam" has no key "api-key", it has "SEAM_API_KEY": put the credential for Seam there`))
+	})
+})
+
 var _ = Describe("An outage of Seam", func() {
 	It("doesn't hide what Seam said before, be it of the session or of its workspace", func() {
 		w := newWorld()

@@ -23,7 +23,7 @@ func concluded(seen Observation, attempt Attempt, status v1alpha1.SeamClientSess
 	conditions := changing{status.Conditions, session.Generation, now}
 	conditions = conditions.with(synced).with(ready)
 	if problem != nil && problem.Row().Kind == Blocked || problem == nil && !attempt.Fetch.Called() && wasStalled {
-		conditions = conditions.with(condition(v1alpha1.ConditionStalled, metav1.ConditionTrue, synced.Reason, synced.Message))
+		conditions = conditions.with(condition(v1alpha1.ConditionStalled, metav1.ConditionTrue, synced.Reason, stalledMessage))
 	} else {
 		conditions = conditions.without(v1alpha1.ConditionStalled)
 	}
@@ -82,7 +82,7 @@ func readyCondition(session *v1alpha1.SeamClientSession, attempt Attempt, status
 		return notReady(status.LastRefusal.Reason, fmt.Sprintf("there is no usable token in Secret %q: status.lastRefusal says what Seam last said",
 			session.SecretName()))
 	case synced.Status == metav1.ConditionFalse:
-		return notReady(synced.Reason, fmt.Sprintf("there is no usable token in Secret %q: %s", session.SecretName(), synced.Message))
+		return notReady(synced.Reason, fmt.Sprintf("there is no usable token in Secret %q: Synced says why, and what to do", session.SecretName()))
 	}
 	message := fmt.Sprintf("no token was written to Secret %q yet", session.SecretName())
 	if status.TokenFingerprint != "" {
@@ -90,6 +90,9 @@ func readyCondition(session *v1alpha1.SeamClientSession, attempt Attempt, status
 	}
 	return notReady(v1alpha1.ReasonPending, message)
 }
+
+// stalledMessage points at what Synced says, rather than say it once more.
+const stalledMessage = "only a change of this object helps: Synced says which"
 
 // holdsToken says whether the Secret holds a token for the spec, be it one that has ended.
 func holdsToken(s secret.State) bool { return s.Ours && s.DataIntact && s.ForSpec }

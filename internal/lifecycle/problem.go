@@ -2,6 +2,8 @@ package lifecycle
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -118,6 +120,30 @@ func MissingProblem(message string) *Problem {
 	return &Problem{Cause: CredentialMissing, Message: message}
 }
 
+// ListKeys goes on in a message about a key that a Secret does not have, with the keys that it has. They are for whoever may
+// read that Secret: those of another namespace are never listed.
+func ListKeys(keys []string) string {
+	var shown []string
+	for _, key := range keys {
+		// Somebody may have mixed up key and value.
+		if len(shown) < maxListed && len(key) <= longestKey && !(strings.HasPrefix(key, "seam_") || strings.HasPrefix(key, "ey")) {
+			shown = append(shown, strconv.Quote(key))
+		}
+	}
+	switch others := len(keys) - len(shown); {
+	case len(keys) == 0:
+		return ", nor any other"
+	case len(shown) == 0:
+		return fmt.Sprintf(", and %d that are not shown", others)
+	case others > 0:
+		return fmt.Sprintf(", it has %s and %d more", strings.Join(shown, ", "), others)
+	}
+	return ", it has " + strings.Join(shown, ", ")
+}
+
+// maxListed and longestKey bound which keys are listed.
+const maxListed, longestKey = 8, 64
+
 // UnusableProblem is that of a value which the spec refers to and that can't be used.
 func UnusableProblem(name, key, why string) *Problem {
 	return &Problem{Cause: CredentialUnusable, Message: fmt.Sprintf("key %q of Secret %q can't be used: %s", key, name, why)}
@@ -149,11 +175,23 @@ func ConflictProblem(state secret.State, session *v1alpha1.SeamClientSession) *P
 		p.Message = fmt.Sprintf("Secret %q belongs to SeamClientSession %q: set spec.secret.name to another name", name, state.Session)
 	case state.Controller != "":
 		p.Message = fmt.Sprintf("Secret %q is controlled by %s: set spec.secret.name to another name", name, state.Controller)
+	case state.TypeDiffers, state.Immutable:
+		p.Message = fmt.Sprintf("Secret %q exists and is not of this operator%s: set spec.secret.name to another name; it can't be "+
+			"taken over, since it is of another type or immutable", name, seems(state))
 	default:
-		p.Message = fmt.Sprintf("Secret %q exists and is not of this operator: set spec.secret.name to another name, or "+
-			"let it be taken over, and its data replaced, with the annotation %s: %s on the Secret", name, v1alpha1.AnnotationAdoptBy, session.Name)
+		p.Message = fmt.Sprintf("Secret %q exists and is not of this operator%s: set spec.secret.name to another name; or, once whoever "+
+			"it belongs to agrees that all that is in it is replaced, let it be taken over: kubectl -n %s annotate secret %s %s=%s",
+			name, seems(state), session.Namespace, name, v1alpha1.AnnotationAdoptBy, session.Name)
 	}
 	return p
+}
+
+// seems says whose a Secret seems to be, by what is on it.
+func seems(state secret.State) string {
+	if state.Origin == "" {
+		return ""
+	}
+	return " (it has " + state.Origin + ")"
 }
 
 // contestedProblem is the problem of a Secret that somebody else keeps changing.

@@ -115,10 +115,12 @@ func cut(s *corev1.Secret) *corev1.Secret {
 		Immutable: s.Immutable,
 		Type:      corev1.SecretType(limit(string(s.Type))),
 	}
-	if value, ok := s.Labels[v1alpha1.LabelManagedBy]; ok {
-		kept.Labels = map[string]string{v1alpha1.LabelManagedBy: value}
+	for _, key := range originLabels { // that of the operator is one of them
+		if value, ok := s.Labels[key]; ok {
+			kept.Labels = overlay(kept.Labels, map[string]string{key: limit(value)})
+		}
 	}
-	for _, key := range append(slices.Clone(ownAnnotations), v1alpha1.AnnotationAdoptBy, annotationManager) {
+	for _, key := range slices.Concat(ownAnnotations, originAnnotations, []string{v1alpha1.AnnotationAdoptBy, annotationManager}) {
 		if value, ok := s.Annotations[key]; ok {
 			kept.Annotations[key] = limit(value)
 		}
