@@ -284,7 +284,7 @@ func (w *matrixWorld) expectSteadyFailure(s situation) {
 		Expect(wait).To(Equal(s.again))
 	}
 	after := w.session("jane")
-	patches := []string{"patch *v1alpha1.SeamClientSession jane"}
+	patches := []string{"patch *v1.PartialObjectMetadata jane"}
 	soon := meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionExpiring)
 	if soon != nil && soon.LastTransitionTime.After(before.Status.LastAttemptTime.Time) && soon.LastTransitionTime.Time.Before(w.clock.Now()) {
 		patches = append(patches, patches[0]) // Expiring began in between
