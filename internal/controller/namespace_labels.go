@@ -2,7 +2,9 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -32,18 +34,37 @@ func namespaceMetadata() *metav1.PartialObjectMetadata {
 	return namespace
 }
 
-// watch begins to watch.
+// labelsRetry is when a session looks again whose namespace's labels are not known, should it never be enqueued.
+const labelsRetry = time.Minute
+
+// errLabelsUnknown says that the labels of namespaces are not known yet. Whoever asked is enqueued when they are.
+var errLabelsUnknown = errors.New("the labels of namespaces are not known yet: the operator must be allowed to list and watch namespaces")
+
+// watch begins to watch, and fails as long as not all labels are known.
 func (l *namespaceLabels) watch(ctx context.Context) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.watching || l.cache == nil {
+	if l.cache == nil {
 		return nil
 	}
-	informer, err := l.cache.GetInformer(ctx, namespaceMetadata(), cache.BlockUntilSynced(true))
+	informer, err := l.cache.GetInformer(ctx, namespaceMetadata(), cache.BlockUntilSynced(false))
 	if err != nil {
 		return err
 	}
-	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+	if err := l.begin(informer); err != nil {
+		return err
+	}
+	if !informer.HasSynced() {
+		return errLabelsUnknown
+	}
+	return nil
+}
+
+func (l *namespaceLabels) begin(informer cache.Informer) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.watching {
+		return nil
+	}
+	_, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { l.tell(nil, obj) },
 		UpdateFunc: l.tell,
 		DeleteFunc: func(obj any) { l.tell(obj, nil) },

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -58,6 +59,9 @@ type observation struct {
 // Secret, and reports what came of it.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	seen, err := r.observe(ctx, req.NamespacedName)
+	if errors.Is(err, errLabelsUnknown) {
+		return ctrl.Result{RequeueAfter: labelsRetry}, nil
+	}
 	if err != nil || seen == nil {
 		return ctrl.Result{}, err
 	}
@@ -99,7 +103,7 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*ob
 		Observation: lifecycle.Observation{
 			Session:          session,
 			Secret:           secret.Inspect(current, session),
-			ReferenceChanged: lifecycle.AwaitsReference(&session.Status) && r.waiting.Changed(key),
+			ReferenceChanged: lifecycle.AwaitsReference(session, &session.Status) && r.waiting.Changed(key),
 			Ungranted:        ungranted,
 			Deletion:         known.deletion(session.Status.ClientSessionID),
 			Drift:            known.drift,

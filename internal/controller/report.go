@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
@@ -39,7 +38,7 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, attempt life
 		r.memory.deletionTried(key)
 	}
 	status := lifecycle.NextStatus(seen.Observation, attempt, r.now())
-	r.awaitReferences(key, &status, attempt.Fetch.Versions) // before anybody can read that it failed, and put it right
+	r.awaitReferences(seen.Session, &status, attempt.Fetch.Versions) // before anybody can read that it failed, and put it right
 	if !equality.Semantic.DeepEqual(*seen.saved, status) {
 		written, err := r.patchStatus(ctx, seen, status)
 		if !written && attempt.Fetch.Called() {
@@ -60,9 +59,10 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, attempt life
 }
 
 // awaitReferences lets a session wait for a change of the Secrets that it refers to, if that may help.
-func (r *Reconciler) awaitReferences(key types.NamespacedName, status *v1alpha1.SeamClientSessionStatus, versions map[string]string) {
+func (r *Reconciler) awaitReferences(session *v1alpha1.SeamClientSession, status *v1alpha1.SeamClientSessionStatus, versions map[string]string) {
+	key := client.ObjectKeyFromObject(session)
 	switch {
-	case !lifecycle.AwaitsReference(status):
+	case !lifecycle.AwaitsReference(session, status):
 		r.waiting.Remove(key)
 	case len(versions) > 0:
 		r.waiting.Add(key, versions)

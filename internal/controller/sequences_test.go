@@ -732,6 +732,7 @@ func newRestartableWorld() *runningWorld {
 	GinkgoHelper()
 	setRootLogger()
 	w := &runningWorld{world: newWorld()}
+	w.namespaces = []string{w.namespace} // the worlds of other specs are in the same API server
 	DeferCleanup(w.nothingShowsOutside)
 	return w
 }

@@ -21,7 +21,8 @@ type workspaceMemory struct {
 	uid types.UID
 	// versions are those of the Secret whose credential was last checked, by name.
 	versions map[string]string
-	// known are the events that were read, and which sessions were told of each, with the time of the event.
+	// known are the events that were read, and which sessions were told of each, with the time until which events of Seam's
+	// that are as old may come again.
 	known map[string]time.Time
 }
 

@@ -224,22 +224,21 @@ func (r *WorkspaceReconciler) tell(ctx context.Context, seen *workspaceObservati
 		if event.WorkspaceID != "" && event.WorkspaceID != seen.Workspace.Status.WorkspaceID {
 			continue
 		}
-		if event.OccurredAt.IsZero() {
-			event.OccurredAt = r.now()
-		}
+		// It may be listed by another time than that at which it occurred.
+		until := latest(event.OccurredAt, r.now())
 		if _, ok := known[event.EventID]; !ok {
-			known[event.EventID], news = event.OccurredAt, true
+			known[event.EventID], news = until, true
 		}
 		for _, session := range bySession[event.ClientSessionID] {
 			key := client.ObjectKeyFromObject(session)
 			told := event.EventID + " " + key.String()
-			if _, ok := known[told]; ok {
+			if _, ok := known[told]; ok || lifecycle.ProvenGone(session) {
 				continue
 			}
 			if ungranted, err := r.ungranted(ctx, session); err != nil || ungranted {
 				continue
 			}
-			known[told] = event.OccurredAt
+			known[told] = until
 			r.memory.deletionHeard(key, event.ClientSessionID)
 			r.queue.enqueue(key)
 		}

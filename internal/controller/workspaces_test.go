@@ -335,6 +335,7 @@ var _ = Describe("A session by workspaceRef", func() {
 		p.settle("jane")
 		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonNotGranted))
 		Expect(p.seam.CallsTo(getPath)).To(BeZero())
+		Expect(p.r.waiting.Changed(p.world.key("jane"))).To(BeFalse(), "a correction of that Secret is waited for")
 		p.userKey(seamtest.JohnUserIdentifierKey)
 		p.advance(pace)
 		p.settle("jane")
@@ -360,7 +361,7 @@ var _ = Describe("A session by workspaceRef", func() {
 		for _, name := range []string{"jane", "joe"} {
 			synced := p.condition(name, v1alpha1.ConditionSynced)
 			Expect(synced).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonWorkspaceNotReady))
-			Expect(synced.Message).To(Equal(fmt.Sprintf("SeamWorkspace %q of namespace %q is not ready: whoever runs it sees there why; "+
+			Expect(synced.Message).To(HavePrefix(fmt.Sprintf("SeamWorkspace %q of namespace %q is not ready: whoever runs it sees there why; "+
 				"the session is fetched as soon as it is", p.key.Name, p.key.Namespace)))
 		}
 		p.expectReady("jane")
@@ -419,6 +420,8 @@ var _ = Describe("A session by workspaceRef", func() {
 		p.request("jane", "now")
 		p.clock.Step(pace)
 		p.settle("jane")
+		p.lookAtWorkspace()
+		p.workspaces.take()
 		Expect(text(p.secret("jane"))).To(HaveKeyWithValue("token", seamtest.JohnToken), "the answer is about another workspace than the one that was checked")
 		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonWorkspaceNotReady))
 	})
@@ -555,6 +558,19 @@ var _ = Describe("Seam's events", func() {
 		p.seam.Delete(seamtest.JohnSessionID)
 		p.advance(10*time.Minute + pace)
 		Expect(p.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionNotFound))
+	})
+
+	It("do not have a session fetched again after a restart that is known to be gone", func() {
+		p := newPlatform()
+		p.ready("jane", p.byWorkspace(seamtest.JohnUserIdentifierKey))
+		p.advance(time.Minute)
+		p.seam.Delete(seamtest.JohnSessionID)
+		p.advance(time.Minute)
+		Expect(p.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionNotFound))
+		calls := p.seam.CallsTo(getPath)
+		p.restart()
+		p.lookAtWorkspace()
+		Expect(p.seam.CallsTo(getPath)).To(Equal(calls))
 	})
 
 	It("are not read with pollInterval 0s", func() {

@@ -116,6 +116,12 @@ func gone(session *v1alpha1.SeamClientSession, attempt Attempt) bool {
 	return ready != nil && ready.Reason == v1alpha1.ReasonSessionNotFound && ready.Message == goneMessage
 }
 
+// ProvenGone says whether it shows in a session, and in its Secret, that its client session is no more.
+func ProvenGone(session *v1alpha1.SeamClientSession) bool {
+	return gone(session, Attempt{}) && (session.Status.SecretName == "" ||
+		session.Spec.Secret.RetentionPolicy.WhenSessionEnds != v1alpha1.RetentionDelete)
+}
+
 func expiredMessage(session *v1alpha1.SeamClientSession, status v1alpha1.SeamClientSessionStatus) string {
 	message := fmt.Sprintf("the session ended at %s: whoever owns it extends it at Seam, with /client_sessions/get_or_create, "+
 		"which is noticed by itself, or creates another one", shown(status.ExpiresAt))

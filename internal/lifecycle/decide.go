@@ -71,7 +71,7 @@ func due(seen Observation, now time.Time) Action {
 		return FetchingIfChanged
 	case !schedule.Next(scheduleInput(session, status), now).After(now):
 		return Fetching
-	case seen.ReferenceChanged && AwaitsReference(status):
+	case seen.ReferenceChanged && AwaitsReference(session, status):
 		return FetchingIfChanged
 	case drifted(seen, now):
 		return Correcting
@@ -166,8 +166,10 @@ func unscheduled(status *v1alpha1.SeamClientSessionStatus) bool {
 }
 
 // AwaitsReference says whether the last attempt failed so that a change of a Secret which the session refers to may help.
-func AwaitsReference(status *v1alpha1.SeamClientSessionStatus) bool {
-	return byReason[syncedReason(status)].Cure == CuredByReference
+func AwaitsReference(session *v1alpha1.SeamClientSession, status *v1alpha1.SeamClientSessionStatus) bool {
+	reason := syncedReason(status)
+	keyMatters := reason == v1alpha1.ReasonNotGranted && session.Spec.UserIdentifierKeySecretRef != nil // a grant may be for others
+	return keyMatters || byReason[reason].Cure == CuredByReference
 }
 
 // LookAtConflict is when to look again at what stands in the way of a Secret: after as long as it has been so, from 5 s to

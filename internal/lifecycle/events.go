@@ -18,6 +18,8 @@ const (
 	eventExpiryExtended  = "ExpiryExtended"
 	eventSecretDeleted   = "SecretDeleted"
 	eventExpiring        = "Expiring"
+
+	eventWorkspaceChanged = "WorkspaceChanged"
 )
 
 // Transition is one thing that changed, worth an event and a line in the log.

@@ -332,6 +332,13 @@ func WorkspaceTransitions(before, after *v1alpha1.SeamWorkspaceStatus, check Che
 		all = append(all, t)
 	}
 	tell(v1alpha1.ConditionReady, check.Problem)
+	if before.WorkspaceID != "" && before.WorkspaceID != after.WorkspaceID {
+		all = append(all, Transition{
+			Type: corev1.EventTypeWarning, Reason: eventWorkspaceChanged,
+			Note: fmt.Sprintf("the credential is of workspace %s, and was of %s: sessions are fetched there from now on; "+
+				"spec.workspaceID holds it to one", after.WorkspaceID, before.WorkspaceID),
+		})
+	}
 	if polledReason(after) != v1alpha1.ReasonWorkspaceNotReady { // that, Ready has told
 		tell(v1alpha1.ConditionEventsPolled, poll.Problem)
 	}
