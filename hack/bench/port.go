@@ -70,6 +70,9 @@ func (b *bench) addStrangers(ctx context.Context, c *cluster, o *operator, befor
 	}
 	const review = "POST tokenreviews"
 	b.add(0, name+": reviews", after[review]-requests[review], "", reviews...)
+	if _, err := o.quiet(ctx); err != nil { // until the last connection is closed
+		return err
+	}
 	return b.addKept(ctx, 0, name, o, before, 1)
 }
 

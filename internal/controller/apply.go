@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -94,10 +96,20 @@ func (r *Reconciler) try(ctx context.Context, seen *observation) error {
 		annotations := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"`+v1alpha1.AnnotationContentHash+`":""}}}`))
 		err = r.client.Patch(ctx, placeholder, annotations, client.DryRunAll)
 	}
-	if apierrors.IsInvalid(err) || apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+	if malformed(err) || apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil
 	}
 	return err
+}
+
+// malformed says whether Kubernetes itself finds a Secret invalid, for which it names the field. It says Invalid, and no field,
+// where a policy refuses one that is well formed.
+func malformed(err error) bool {
+	var status apierrors.APIStatus
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
+		return false
+	}
+	return slices.ContainsFunc(status.Status().Details.Causes, func(cause metav1.StatusCause) bool { return cause.Field != "" })
 }
 
 // overtaken says whether the object is gone, asks for something else than when Seam was called, or is not granted any more: a
@@ -215,12 +227,14 @@ func writeProblem(session *v1alpha1.SeamClientSession, err error) *lifecycle.Pro
 	p := &lifecycle.Problem{Cause: lifecycle.SecretRefused}
 	reason := apierrors.ReasonForError(err)
 	switch {
-	case apierrors.IsInvalid(err):
+	case malformed(err):
 		p.Cause = lifecycle.SecretInvalid
 		p.Message = fmt.Sprintf("the API server finds Secret %q invalid: the keys of spec.secret.template must be those "+
 			"that spec.secret.type asks for", session.SecretName())
 	case apierrors.IsForbidden(err):
 		p.Message = forbiddenMessage(session.SecretName(), err.Error())
+	case apierrors.IsInvalid(err):
+		p.Message = fmt.Sprintf("an admission policy refuses Secret %q: ask whoever set it what it wants", session.SecretName())
 	case reason == "":
 		p.Message = fmt.Sprintf("the API server could not be reached to write Secret %q", session.SecretName())
 	default:

@@ -1,7 +1,9 @@
 package controller
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -227,6 +230,45 @@ var _ = Describe("A Secret that a quota refuses", func() {
 		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(Equal(synced), "nothing new is said")
 
 		Expect(api.Delete(w.ctx, quota)).To(Succeed())
+		Eventually(wouldTake).Should(Succeed())
+		w.advance(time.Minute)
+		w.expectReady("jane")
+		Expect(w.seam.CallCount()).To(Equal(2))
+	})
+})
+
+var _ = Describe("A Secret that a policy refuses", func() {
+	It("costs no call to Seam until the policy would take it, and nothing says that the spec is wrong", func() {
+		w := newWorld()
+		policy := &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
+		policy.Spec.MatchConstraints = &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{
+			RuleWithOperations: admissionv1.RuleWithOperations{
+				Operations: []admissionv1.OperationType{admissionv1.Create},
+				Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"secrets"}},
+			},
+		}}}
+		// Of a policy that says no reason, the API server says Invalid.
+		policy.Spec.Validations = []admissionv1.Validation{{Expression: fmt.Sprintf("object.metadata.namespace != %q", w.namespace)}}
+		binding := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
+		binding.Spec.PolicyName, binding.Spec.ValidationActions = policy.Name, []admissionv1.ValidationAction{admissionv1.Deny}
+		Expect(api.Create(w.ctx, policy)).To(Succeed())
+		Expect(api.Create(w.ctx, binding)).To(Succeed())
+		DeferCleanup(func() { _ = api.Delete(context.Background(), policy) })
+		wouldTake := func() error {
+			return api.Create(w.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "one-more"}}, client.DryRunAll)
+		}
+		Eventually(wouldTake).Should(MatchError(apierrors.IsInvalid, "IsInvalid"))
+
+		w.create("jane")
+		w.settle("jane")
+		synced := w.condition("jane", v1alpha1.ConditionSynced)
+		Expect(synced).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed))
+		Expect(synced.Message).To(ContainSubstring("policy"))
+		Expect(w.condition("jane", v1alpha1.ConditionStalled)).To(Equal(metav1.Condition{}))
+		w.advance(30 * time.Minute)
+		Expect(w.seam.CallCount()).To(Equal(1))
+
+		Expect(api.Delete(w.ctx, binding)).To(Succeed())
 		Eventually(wouldTake).Should(Succeed())
 		w.advance(time.Minute)
 		w.expectReady("jane")

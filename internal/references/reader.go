@@ -90,13 +90,13 @@ func NewReader(live client.Reader, c clock.WithDelayedExecution) *Reader {
 // Read returns a value as it was at most TTL ago. The error is a *LimitedError, or the API server's, with the name of the
 // Secret.
 func (r *Reader) Read(ctx context.Context, ref Reference) (Value, error) {
-	now := r.clock.Now()
-	entry, err := r.reading(ref, now)
+	entry, err := r.reading(ref, r.clock.Now())
 	if err != nil {
 		return Value{}, err
 	}
 	entry.mu.Lock()
 	defer entry.mu.Unlock()
+	now := r.clock.Now() // not that of before the wait: who came later may have read it by now
 	if entry.fresh(now) {
 		return entry.value, entry.err
 	}

@@ -146,6 +146,36 @@ func TestValuesAreReadOnceAndKeptForSeconds(t *testing.T) {
 	}
 }
 
+// interruptedClock lets something happen once, after it was looked at and before whoever looked goes on.
+type interruptedClock struct {
+	*testclock.FakeClock
+	meanwhile func()
+}
+
+func (c *interruptedClock) Now() time.Time {
+	now := c.FakeClock.Now()
+	if meanwhile := c.meanwhile; meanwhile != nil {
+		c.meanwhile = nil
+		meanwhile()
+	}
+	return now
+}
+
+func TestAValueThatWasReadMeanwhileIsUsed(t *testing.T) {
+	api, clock := newSecrets(), &interruptedClock{FakeClock: testclock.NewFakeClock(dawn)}
+	api.put("shop", "seam", "seam_key1")
+	reader := NewReader(api, clock)
+	clock.meanwhile = func() {
+		clock.Step(time.Millisecond)
+		if _, err := reader.Read(t.Context(), seam); err != nil {
+			t.Error(err)
+		}
+	}
+	if got, err := reader.Read(t.Context(), seam); err != nil || got.Data != "seam_key1" || api.reads != 1 {
+		t.Errorf("got %+v, %v after %d reads", got, err, api.reads)
+	}
+}
+
 func TestReadsThatLeadToNothingAreBounded(t *testing.T) {
 	api, clock := newSecrets(), testclock.NewFakeClock(dawn)
 	reader := NewReader(api, clock)
