@@ -100,7 +100,7 @@ func (r *Reconciler) try(ctx context.Context, seen *observation) error {
 }
 
 // overtaken says whether the object is gone, or asks for something else than when Seam was called: a Secret that is written
-// for an object that is gone would be left behind.
+// for an object that is gone would be left behind, and one that is to be kept by now would be deleted.
 func (r *Reconciler) overtaken(ctx context.Context, session *v1alpha1.SeamClientSession) lifecycle.Effect {
 	current := &v1alpha1.SeamClientSession{}
 	err := r.client.Get(ctx, client.ObjectKeyFromObject(session), current)
@@ -170,6 +170,9 @@ func (r *Reconciler) restore(ctx context.Context, seen *observation, verdict lif
 // remove deletes the Secret, if it is still the one that was seen.
 func (r *Reconciler) remove(ctx context.Context, seen *observation) lifecycle.Applied {
 	applied := lifecycle.Applied{Verdict: lifecycle.Remove, Secret: seen.Secret}
+	if applied.Effect = r.overtaken(ctx, seen.Session); applied.Effect != lifecycle.Untouched {
+		return applied
+	}
 	if err := r.deleteSecret(ctx, seen.secret); err != nil {
 		applied.Problem = writeProblem(seen.Session, err)
 		return applied
@@ -188,10 +191,15 @@ func (r *Reconciler) removeFormer(ctx context.Context, session *v1alpha1.SeamCli
 		return err
 	}
 	for i := range owned.Items {
-		if owned.Items[i].Name != session.SecretName() {
-			if err := r.deleteSecret(ctx, &owned.Items[i]); err != nil {
-				return fmt.Errorf("deleting the former Secret %q: %w", owned.Items[i].Name, err)
-			}
+		former := &owned.Items[i]
+		if former.Name == session.SecretName() {
+			continue
+		}
+		if r.overtaken(ctx, session) != lifecycle.Untouched { // by now it may be the one that is wanted
+			return nil
+		}
+		if err := r.deleteSecret(ctx, former); err != nil {
+			return fmt.Errorf("deleting the former Secret %q: %w", former.Name, err)
 		}
 	}
 	return nil
