@@ -53,7 +53,10 @@ func (r *Reconciler) write(ctx context.Context, seen *observation, answer *seam.
 		applied.Problem = lifecycle.TemplateProblem(err)
 		return applied
 	}
-	if applied.Effect = r.overtaken(ctx, seen.Session, answer); applied.Effect != lifecycle.Untouched {
+	if applied.Effect = r.overtaken(ctx, seen.Session); applied.Effect == lifecycle.Untouched && !r.grantsStill(ctx, seen.Session, answer) {
+		applied.Effect = lifecycle.Overtaken
+	}
+	if applied.Effect != lifecycle.Untouched {
 		return applied
 	}
 	written, err := r.put(ctx, seen.Session, seen.secret, desired)
@@ -112,15 +115,15 @@ func malformed(err error) bool {
 	return slices.ContainsFunc(status.Status().Details.Causes, func(cause metav1.StatusCause) bool { return cause.Field != "" })
 }
 
-// overtaken says whether the object is gone, asks for something else than when Seam was called, or is not granted any more: a
-// Secret that is written for an object that is gone would be left behind.
-func (r *Reconciler) overtaken(ctx context.Context, session *v1alpha1.SeamClientSession, answer *seam.ClientSession) lifecycle.Effect {
+// overtaken says whether the object is gone, or asks for something else than when Seam was called: a Secret that is written
+// for an object that is gone would be left behind, and one that is to be kept by now would be deleted.
+func (r *Reconciler) overtaken(ctx context.Context, session *v1alpha1.SeamClientSession) lifecycle.Effect {
 	current := &v1alpha1.SeamClientSession{}
 	err := r.client.Get(ctx, client.ObjectKeyFromObject(session), current)
 	switch {
 	case err != nil, current.UID != session.UID, !current.DeletionTimestamp.IsZero():
 		return lifecycle.Orphaned
-	case current.Generation > session.Generation, !r.grantsStill(ctx, session, answer):
+	case current.Generation > session.Generation:
 		return lifecycle.Overtaken
 	}
 	return lifecycle.Untouched
@@ -183,6 +186,9 @@ func (r *Reconciler) restore(ctx context.Context, seen *observation, verdict lif
 // remove deletes the Secret, if it is still the one that was seen.
 func (r *Reconciler) remove(ctx context.Context, seen *observation) lifecycle.Applied {
 	applied := lifecycle.Applied{Verdict: lifecycle.Remove, Secret: seen.Secret}
+	if applied.Effect = r.overtaken(ctx, seen.Session); applied.Effect != lifecycle.Untouched {
+		return applied
+	}
 	if err := r.deleteSecret(ctx, seen.secret); err != nil {
 		applied.Problem = writeProblem(seen.Session, err)
 		return applied
@@ -201,10 +207,15 @@ func (r *Reconciler) removeFormer(ctx context.Context, session *v1alpha1.SeamCli
 		return err
 	}
 	for i := range owned.Items {
-		if owned.Items[i].Name != session.SecretName() {
-			if err := r.deleteSecret(ctx, &owned.Items[i]); err != nil {
-				return fmt.Errorf("deleting the former Secret %q: %w", owned.Items[i].Name, err)
-			}
+		former := &owned.Items[i]
+		if former.Name == session.SecretName() {
+			continue
+		}
+		if r.overtaken(ctx, session) != lifecycle.Untouched { // by now it may be the one that is wanted
+			return nil
+		}
+		if err := r.deleteSecret(ctx, former); err != nil {
+			return fmt.Errorf("deleting the former Secret %q: %w", former.Name, err)
 		}
 	}
 	return nil

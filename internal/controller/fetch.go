@@ -112,16 +112,13 @@ func (r *Reconciler) failed(seen *observation, err error, ended lifecycle.Fetch)
 	var held *seam.HeldError
 	var refusal *seam.Error
 	switch {
-	case errors.As(err, &held) && held.Cause == nil:
-		return lifecycle.Fetch{Progress: lifecycle.Queued, LookAgain: r.now().Add(slotFallback)}
-	case errors.As(err, &held):
-		fetch := lifecycle.Fetch{
+	case errors.As(err, &held) && held.Cause != nil:
+		return r.leftToWorkspace(seen.Session, lifecycle.Fetch{
 			Progress: lifecycle.Prevented, Problem: lifecycle.HeldProblem(seen.Session, held),
 			LookAgain: held.Until, Versions: ended.Versions,
-		}
-		return r.leftToWorkspace(seen.Session, fetch)
-	case !errors.As(err, &refusal): // this process is ending
-		return lifecycle.Fetch{Progress: lifecycle.Queued}
+		})
+	case !errors.As(err, &refusal): // no call was free, or it was given up: the time for this reconcile is over, or this process ends
+		return lifecycle.Fetch{Progress: lifecycle.Queued, LookAgain: r.now().Add(slotFallback)}
 	}
 	ended.Progress, ended.SeamTime = lifecycle.Failed, refusal.Date
 	ended.Problem = lifecycle.SeamProblem(seen.Session, refusal, lifecycle.SameRequest(&seen.Session.Status, ended.Fingerprint), r.clock.Now())

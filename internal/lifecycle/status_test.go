@@ -323,7 +323,7 @@ func TestConflictsAreExplained(t *testing.T) {
 		cause Cause
 		says  string
 	}{
-		"somebody's":        {secret.State{Exists: true}, SecretForeign, "is not of this operator: set spec.secret.name to another name; or, once whoever it belongs to agrees that all " +
+		"somebody's": {secret.State{Exists: true}, SecretForeign, "is not of this operator: set spec.secret.name to another name; or, once whoever it belongs to agrees that all " +
 			"that is in it is replaced, let it be taken over: kubectl -n shop annotate secret jane connect.seam.co/adopt-by=jane"},
 		"a chart's":         {secret.State{Exists: true, Origin: "annotation meta.helm.sh/release-name=web"}, SecretForeign, "is not of this operator (it has annotation meta.helm.sh/release-name=web): "},
 		"somebody's frozen": {secret.State{Exists: true, Immutable: true}, SecretForeign, "it can't be taken over"},
