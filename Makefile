@@ -33,11 +33,11 @@ generate: ## Generate deep-copy methods
 	@$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/v1alpha1 output:object:dir=$(OUT)/api/v1alpha1
 
 .PHONY: manifests
-manifests: ## Generate the CRD, the RBAC rules, their copies in the chart and docs/api.md
-	@mkdir -p $(OUT)/docs $(CHART_FILES)/rbac
+manifests: ## Generate the CRDs, the RBAC rules, their copies in the chart and docs/api.md
+	@mkdir -p $(OUT)/docs $(CHART_FILES)/rbac $(CHART_FILES)/crd
 	@$(TOOL) controller-gen crd paths=./api/... output:crd:dir=$(OUT)/config/crd/bases
 	@$(TOOL) controller-gen rbac:roleName=seam-session-operator paths=./internal/... output:rbac:dir=$(OUT)/config/rbac
-	@cp $(OUT)/config/crd/bases/connect.seam.co_seamclientsessions.yaml $(CHART_FILES)/crd.yaml
+	@cp $(OUT)/config/crd/bases/*.yaml $(CHART_FILES)/crd
 	@cp $(wildcard config/rbac/*_role.yaml) $(OUT)/config/rbac/role.yaml $(CHART_FILES)/rbac
 	@$(TOOL) crd-ref-docs --config=hack/crd-ref-docs.yaml --source-path=api --renderer=markdown --output-path=$(OUT)/docs/api.md --log-level=ERROR
 
@@ -120,15 +120,15 @@ build-installer: ## Render all manifests, with the image IMG, into .cache/instal
 ##@ Deploy
 
 .PHONY: install
-install: ## Install the CRD into the current cluster
+install: ## Install the CRDs into the current cluster
 	@$(TOOL) kustomize build config/crd | kubectl apply -f -
 
 .PHONY: uninstall
-uninstall: ## Remove the CRD, and with it every SeamClientSession
+uninstall: ## Remove the CRDs, and with them every SeamClientSession and SeamWorkspace
 	@$(TOOL) kustomize build config/crd | kubectl delete --ignore-not-found -f -
 
 .PHONY: deploy
-deploy: build-installer ## Install CRD, RBAC and operator into the current cluster
+deploy: build-installer ## Install CRDs, RBAC and operator into the current cluster
 	@kubectl apply -f .cache/install.yaml
 
 .PHONY: undeploy

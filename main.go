@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,6 +62,8 @@ var version = ""
 var (
 	//go:embed config/rbac/role.yaml
 	role []byte
+	//go:embed config/rbac/namespaces_role.yaml
+	namespacesRole []byte
 	//go:embed config/rbac/leader_election_role.yaml
 	leaseRole []byte
 	//go:embed config/rbac/metrics_auth_role.yaml
@@ -185,7 +188,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = controller.SetupWithManager(ctx, mgr, controller.Options{Seam: seamClient, Workers: o.workers, Clock: clock.RealClock{}})
+	err = controller.SetupWithManager(ctx, mgr, controller.Options{
+		Seam: seamClient, Workers: o.workers, Clock: clock.RealClock{}, Namespaces: splitNamespaces(o.namespaces),
+	})
 	if err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}
@@ -203,8 +208,12 @@ func check(ctx context.Context, o *options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var work, lease, metricsAuth rbacv1.Role
+	namespaces := splitNamespaces(o.namespaces)
+	var work, everywhere, lease, metricsAuth rbacv1.Role
 	err = errors.Join(yaml.Unmarshal(role, &work), yaml.Unmarshal(leaseRole, &lease))
+	if len(namespaces) == 0 {
+		err = errors.Join(err, yaml.Unmarshal(namespacesRole, &everywhere))
+	}
 	if o.metricsSecure {
 		err = errors.Join(err, yaml.Unmarshal(metricsAuthRole, &metricsAuth))
 	}
@@ -215,8 +224,8 @@ func check(ctx context.Context, o *options, out io.Writer) error {
 		Client:         cluster,
 		Clock:          clock.RealClock{},
 		Rules:          work.Rules,
-		Namespaces:     splitNamespaces(o.namespaces),
-		ClusterRules:   metricsAuth.Rules,
+		Namespaces:     namespaces,
+		ClusterRules:   slices.Concat(everywhere.Rules, metricsAuth.Rules),
 		LeaseRules:     lease.Rules,
 		LeaseNamespace: o.leaderNS,
 		LeaseName:      o.leaderID,
@@ -276,7 +285,7 @@ func newManager(ctx context.Context, o *options) (ctrl.Manager, error) {
 // cachesSynced says that the operator knows what there is in the cluster.
 func cachesSynced(c cache.Cache) healthz.Checker {
 	return func(req *http.Request) error {
-		for _, object := range []client.Object{&v1alpha1.SeamClientSession{}, &corev1.Secret{}} {
+		for _, object := range []client.Object{&v1alpha1.SeamClientSession{}, &v1alpha1.SeamWorkspace{}, &corev1.Secret{}} {
 			informer, err := c.GetInformer(req.Context(), object, cache.BlockUntilSynced(false))
 			if err != nil {
 				return err

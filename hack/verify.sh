@@ -17,7 +17,7 @@ while read -r file; do
   diff -u "$file" "$work/$file" || wrong "$file is out of date: run make generate manifests"
   git ls-files --error-unmatch "$file" >/dev/null 2>&1 || wrong "$file is generated and not committed"
 done <"$work.files"
-for file in config/crd/bases/* config/chart/files/crd.yaml config/chart/files/rbac/*; do
+for file in config/crd/bases/* config/chart/files/crd/* config/chart/files/rbac/*; do
   grep -qxF "$file" "$work.files" || wrong "$file is not generated any more: remove it"
 done
 rm -f "$work.files"

@@ -12,6 +12,12 @@ const (
 	// ConditionStalled is True while only a change of this object can help, with the reason of Synced. It is absent
 	// otherwise, as kstatus has it.
 	ConditionStalled = "Stalled"
+
+	// ConditionEventsPolled of a SeamWorkspace is True if Seam's events could be read last, False if not. It is absent where
+	// they are not to be read.
+	ConditionEventsPolled = "EventsPolled"
+	// ConditionGrantsApplied of a SeamWorkspace is False while some of its grants are without effect. It is absent otherwise.
+	ConditionGrantsApplied = "GrantsApplied"
 )
 
 // Reasons of conditions. Those of Synced are also reasons of Ready where nothing usable is in the Secret.
@@ -54,4 +60,22 @@ const (
 	ReasonSecretConflict = "SecretConflict"
 	// ReasonSecretWriteFailed surfaces when the API server refuses the Secret.
 	ReasonSecretWriteFailed = "SecretWriteFailed"
+	// ReasonNotGranted surfaces when no SeamWorkspace of the name that the spec gives lets this namespace use the session, be
+	// it that there is none.
+	ReasonNotGranted = "NotGranted"
+	// ReasonWorkspaceNotReady surfaces when the credential of the SeamWorkspace can't be used. The SeamWorkspace says why.
+	ReasonWorkspaceNotReady = "WorkspaceNotReady"
+)
+
+// Reasons of conditions of SeamWorkspaces, beside those above.
+const (
+	// ReasonCredentialAccepted surfaces on Ready while Seam takes the credential, and it is of the right workspace.
+	ReasonCredentialAccepted = "CredentialAccepted"
+	// ReasonWorkspaceMismatch surfaces on Ready when the credential is of another workspace than spec.workspaceID.
+	ReasonWorkspaceMismatch = "WorkspaceMismatch"
+	// ReasonPolled surfaces on EventsPolled when Seam's events could be read.
+	ReasonPolled = "Polled"
+	// ReasonSelectorsUnavailable surfaces on GrantsApplied where the operator is installed for some namespaces alone, so that
+	// it can't see the labels of namespaces.
+	ReasonSelectorsUnavailable = "SelectorsUnavailable"
 )

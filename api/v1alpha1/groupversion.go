@@ -11,7 +11,7 @@ var GroupVersion = schema.GroupVersion{Group: "connect.seam.co", Version: "v1alp
 
 // AddToScheme makes the types of this package known to a scheme.
 func AddToScheme(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &SeamClientSession{}, &SeamClientSessionList{})
+	scheme.AddKnownTypes(GroupVersion, &SeamClientSession{}, &SeamClientSessionList{}, &SeamWorkspace{}, &SeamWorkspaceList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // SeamClientSession names a Seam client session whose token is kept in a Secret of the same namespace.
@@ -17,7 +18,7 @@ import (
 // +kubebuilder:printcolumn:name="Session",type=string,priority=1,JSONPath=`.status.clientSessionID`,description="The Seam client session"
 // +kubebuilder:printcolumn:name="Next",type=string,priority=1,JSONPath=`.status.nextFetchTime`,description="When Seam is asked again"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="(has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) != self.spec.credentialSecretRef.name",fieldPath=".spec.secret.name",reason=FieldValueInvalid,message="the token would overwrite the credential: set spec.secret.name (default: the name of this object) to another name than spec.credentialSecretRef.name"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.credentialSecretRef) || (has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) != self.spec.credentialSecretRef.name",fieldPath=".spec.secret.name",reason=FieldValueInvalid,message="the token would overwrite the credential: set spec.secret.name (default: the name of this object) to another name than spec.credentialSecretRef.name"
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.userIdentifierKeySecretRef) || (has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) != self.spec.userIdentifierKeySecretRef.name",fieldPath=".spec.secret.name",reason=FieldValueInvalid,message="the token would overwrite the user identifier key: set spec.secret.name (default: the name of this object) to another name than spec.userIdentifierKeySecretRef.name"
 type SeamClientSession struct {
 	metav1.TypeMeta `json:",inline"`
@@ -36,6 +37,8 @@ type SeamClientSession struct {
 // SeamClientSessionSpec says which session, with which credential, how often, and where its token goes.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.clientSessionID), has(self.userIdentifierKey), has(self.userIdentifierKeySecretRef)].filter(set, set).size() == 1",message="set exactly one of clientSessionID, userIdentifierKey and userIdentifierKeySecretRef"
+// +kubebuilder:validation:XValidation:rule="has(self.credentialSecretRef) != has(self.workspaceRef)",message="set exactly one of credentialSecretRef and workspaceRef"
+// +kubebuilder:validation:XValidation:rule="!has(self.workspaceRef) || !has(self.workspaceID)",message="the SeamWorkspace says which workspace it is: leave out workspaceID"
 type SeamClientSessionSpec struct {
 	// clientSessionID selects the session by its ID at Seam. It is opaque: letters, digits, '_' and '-'.
 	// +optional
@@ -57,9 +60,15 @@ type SeamClientSessionSpec struct {
 	UserIdentifierKeySecretRef *SecretKeyReference `json:"userIdentifierKeySecretRef,omitempty"`
 
 	// credentialSecretRef names the Secret of this namespace that holds the credential for Seam: an API key, a personal
-	// access token, a console session or a client session token. A publishable key can't read sessions.
-	// +required
-	CredentialSecretRef CredentialReference `json:"credentialSecretRef"`
+	// access token, a console session or a client session token. A publishable key can't read sessions. Set either this or
+	// workspaceRef.
+	// +optional
+	CredentialSecretRef CredentialReference `json:"credentialSecretRef,omitzero"`
+
+	// workspaceRef names the SeamWorkspace whose credential is used. In another namespace than this, it must grant this
+	// namespace the session.
+	// +optional
+	WorkspaceRef *WorkspaceReference `json:"workspaceRef,omitempty"`
 
 	// workspaceID is sent to Seam as the seam-workspace header, and every answer must be about it. A personal access token
 	// and a console session need it.
@@ -112,6 +121,20 @@ type CredentialReference struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._A-Za-z0-9]+$')",message="must be a key of a Secret: letters, digits, '-', '_' and '.'"
 	Key string `json:"key,omitempty"`
+}
+
+// WorkspaceReference names a SeamWorkspace.
+type WorkspaceReference struct {
+	// name of the SeamWorkspace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be the name of a SeamWorkspace: lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit"
+	Name string `json:"name"`
+
+	// namespace of the SeamWorkspace; by default the namespace of this object.
+	// +optional
+	Namespace NamespaceName `json:"namespace,omitempty"`
 }
 
 // SecretKeyReference names a key of a Secret of the same namespace.
@@ -305,10 +328,35 @@ type SeamClientSessionStatus struct {
 	// +optional
 	FailedFetches int32 `json:"failedFetches,omitempty"`
 
+	// lastRefusal is what Seam last said against this session, while Synced says something else, such as that Seam can't be
+	// reached. It goes with a good answer, and when something else is asked.
+	// +optional
+	LastRefusal *Refusal `json:"lastRefusal,omitempty"`
+
 	// lastHandledRefreshRequest is the last value of the annotation connect.seam.co/refresh-requested-at that was acted
 	// on.
 	// +optional
 	LastHandledRefreshRequest string `json:"lastHandledRefreshRequest,omitempty"`
+}
+
+// Refusal is what Seam said against a session.
+type Refusal struct {
+	// time is when Seam last said so.
+	// +required
+	Time metav1.Time `json:"time"`
+
+	// reason is the one that Synced had.
+	// +required
+	Reason string `json:"reason"`
+
+	// message says what to do.
+	// +required
+	Message string `json:"message"`
+
+	// requestFingerprint tells the request that Seam refused from others, as status.requestFingerprint does; absent where that
+	// is not known.
+	// +optional
+	RequestFingerprint string `json:"requestFingerprint,omitempty"`
 }
 
 // SeamClientSessionList is a list of SeamClientSessions.
@@ -327,4 +375,16 @@ func (s *SeamClientSession) SecretName() string {
 		return s.Spec.Secret.Name
 	}
 	return s.Name
+}
+
+// Workspace is the namespace and name of the SeamWorkspace that the spec names; empty if it names none.
+func (s *SeamClientSession) Workspace() types.NamespacedName {
+	ref := s.Spec.WorkspaceRef
+	switch {
+	case ref == nil:
+		return types.NamespacedName{}
+	case ref.Namespace == "":
+		return types.NamespacedName{Namespace: s.Namespace, Name: ref.Name}
+	}
+	return types.NamespacedName{Namespace: string(ref.Namespace), Name: ref.Name}
 }

@@ -76,28 +76,44 @@ type session struct {
 }
 
 // owner does what the owner of a session does at Seam: makes it, extends it, changes its token.
-func (f fakeSeam) owner(ctx context.Context, id, token string, life time.Duration) (session, error) {
-	body, err := json.Marshal(map[string]any{"client_session_id": id, "token": token, "expires_in_seconds": life.Seconds()})
+func (f fakeSeam) owner(ctx context.Context, id string, fields map[string]any) (session, error) {
+	fields["client_session_id"] = id
+	body, err := json.Marshal(fields)
 	if err != nil {
 		return session{}, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.address+"/_test/client_sessions", bytes.NewReader(body))
+	var answer struct {
+		ClientSession session `json:"client_session"`
+	}
+	answered, err := f.control(ctx, http.MethodPost, "", body)
+	if err == nil {
+		err = json.Unmarshal(answered, &answer)
+	}
+	return answer.ClientSession, err
+}
+
+// deletes deletes a session, as its owner does at Seam.
+func (f fakeSeam) deletes(ctx context.Context, id string) error {
+	_, err := f.control(ctx, http.MethodDelete, "/"+id, nil)
+	return err
+}
+
+// control calls the fake's route for the owners of sessions, and returns what it answers.
+func (f fakeSeam) control(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, f.address+"/_test/client_sessions"+path, bytes.NewReader(body))
 	if err != nil {
-		return session{}, err
+		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return session{}, err
+		return nil, err
 	}
 	defer resp.Body.Close()
-	var answer struct {
-		ClientSession session `json:"client_session"`
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("change a session at the fake: status %d", resp.StatusCode)
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK {
-		return session{}, fmt.Errorf("change session %s at the fake: status %d: %w", id, resp.StatusCode, err)
-	}
-	return answer.ClientSession, nil
+	return io.ReadAll(resp.Body)
 }
 
 func (f fakeSeam) play(ctx context.Context, s *stage) error {
@@ -126,14 +142,17 @@ func (f fakeSeam) play(ctx context.Context, s *stage) error {
 		"# give a session another token at the fake, and have it looked at now:",
 		`curl -d '{"client_session_id": "cst1", "token": "seam_cst1_changed"}' `+f.address+"/_test/client_sessions",
 		`kubectl annotate scs john --overwrite connect.seam.co/refresh-requested-at="$(date +%s)"`)
-	return f.playRotation(ctx, s)
+	if err := f.playRotation(ctx, s); err != nil {
+		return err
+	}
+	return f.playWorkspace(ctx, s)
 }
 
 // playRotation lets a session come near its end, extends it at Seam, and waits for the operator to notice in time.
 func (f fakeSeam) playRotation(ctx context.Context, s *stage) error {
 	const life, oldToken, newToken = 30 * time.Second, "seam_cst1_before", "seam_cst1_after"
 	say(fmt.Sprintf("A session that ends in %s: the operator looks more often, and says Expiring", life))
-	before, err := f.owner(ctx, "rotating", oldToken, life)
+	before, err := f.owner(ctx, "rotating", map[string]any{"token": oldToken, "expires_in_seconds": life.Seconds()})
 	if err != nil {
 		return err
 	}
@@ -156,7 +175,7 @@ func (f fakeSeam) playRotation(ctx context.Context, s *stage) error {
 	}
 
 	say("Its owner extends it at Seam, with another token; the operator picks that up before the end")
-	if _, err := f.owner(ctx, "rotating", newToken, time.Hour); err != nil {
+	if _, err := f.owner(ctx, "rotating", map[string]any{"token": newToken, "expires_in_seconds": time.Hour.Seconds()}); err != nil {
 		return err
 	}
 	written := "--for=jsonpath={.data.token}=" + base64.StdEncoding.EncodeToString([]byte(newToken))

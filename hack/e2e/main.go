@@ -1,5 +1,5 @@
 // Command e2e installs the operator by Helm on the cluster that KUBECONFIG points at, and lets pods use what it does: from
-// the install through rotation, a wrong credential, the loss of the leader and an upgrade to the end. make e2e builds what
+// the install through rotation, a wrong credential, the loss of the leader, grants to two teams and an upgrade to the end. make e2e builds what
 // it needs and runs it from the top of the repository. It says what it does and how long that took; if something is not as
 // it should be, it leaves logs and objects in .cache/e2e. It removes what it made, and what an earlier run left.
 package main
@@ -56,6 +56,9 @@ func (s *suite) run(ctx context.Context) (err error) {
 		{"a rotated token reaches the file in the running pod; subPath and environment keep the old one", s.rotate},
 		{"a revoked credential is reported, the token stays, and a correction is noticed", s.revoke},
 		{"the leader is deleted in the middle of a sync: all of ten sessions become Ready", s.loseLeader},
+		{"two teams use the platform's credential: a pod of each reads its own token, and neither namespace holds the key", s.useWorkspace},
+		{"what is not granted can't be told from what does not exist, and Seam is not called", s.tryUngranted},
+		{"a session that is deleted at Seam shows within the poll interval and 5 s", s.deleteAtSeam},
 		{"helm upgrade with a changed value and a changed CRD asks Seam nothing", s.upgrade},
 		{"helm uninstall keeps sessions and Secrets; another release takes them up without a call to Seam", s.reinstall},
 		{"kubectl delete of a session removes its Secret", s.deleteSession},

@@ -15,9 +15,10 @@ const (
 	systemNamespace = "seam-e2e-system"
 	namespace       = "seam-e2e"
 	crd             = "crd/seamclientsessions.connect.seam.co"
+	workspaceCRD    = "crd/seamworkspaces.connect.seam.co"
 )
 
-// protect fails on a cluster where the operator is used: the suite removes the CRD, and with it every session.
+// protect fails on a cluster where the operator is used: the suite removes the CRDs, and with them every session.
 func (s *suite) protect(ctx context.Context) error {
 	const owner = `jsonpath={.metadata.name} {.metadata.annotations.meta\.helm\.sh/release-namespace}`
 	found, err := s.kubectl(ctx, "get", "--ignore-not-found", crd, "-o", owner)
@@ -33,7 +34,8 @@ func (s *suite) clean(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := s.kubectl(ctx, "delete", "--ignore-not-found", "--wait", crd, "ns/"+namespace, "ns/"+systemNamespace, "ns/seam-e2e-seam")
+	_, err := s.kubectl(ctx, "delete", "--ignore-not-found", "--wait", crd, workspaceCRD, "ns/"+namespace, "ns/"+systemNamespace,
+		"ns/seam-e2e-seam", "ns/"+platform, "ns/"+shop, "ns/"+garage)
 	return err
 }
 
@@ -92,7 +94,7 @@ func (s *suite) rotate(ctx context.Context) error {
 		return err
 	}
 	err := s.until(ctx, "the file in the pod holds the new token", func() bool {
-		now, err := s.inPod(ctx, "cat", "/var/run/seam/token")
+		now, err := s.inPod(ctx, namespace, "cat", "/var/run/seam/token")
 		return err == nil && now == token
 	})
 	if err != nil {
@@ -108,7 +110,7 @@ func (s *suite) expectInPod(ctx context.Context, file, subPath, env string) erro
 		{subPath, "cat", "/var/run/token"},
 		{env, "env", "SEAM_CLIENT_SESSION_TOKEN"},
 	} {
-		if got, err := s.inPod(ctx, one.command, one.argument); err != nil || got != one.want {
+		if got, err := s.inPod(ctx, namespace, one.command, one.argument); err != nil || got != one.want {
 			return fmt.Errorf("%s in the pod: %q, expected %q: %w", one.argument, got, one.want, err)
 		}
 	}
@@ -187,7 +189,7 @@ func (s *suite) upgrade(ctx context.Context) error {
 	if err := os.CopyFS(chart, os.DirFS("config/chart")); err != nil {
 		return err
 	}
-	path := filepath.Join(chart, "files/crd.yaml")
+	path := filepath.Join(chart, "files/crd/connect.seam.co_seamclientsessions.yaml")
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return err

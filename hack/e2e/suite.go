@@ -66,6 +66,10 @@ func (s *suite) applyText(ctx context.Context, manifests string) error {
 
 // wait waits for objects of the sessions' namespace.
 func (s *suite) wait(ctx context.Context, condition string, objects ...string) error {
+	return s.waitIn(ctx, namespace, condition, objects...)
+}
+
+func (s *suite) waitIn(ctx context.Context, namespace, condition string, objects ...string) error {
 	_, err := s.kubectl(ctx, append([]string{"-n", namespace, "wait", "--for=" + condition, "--timeout=60s"}, objects...)...)
 	return err
 }
@@ -97,8 +101,8 @@ func (s *suite) refresh(ctx context.Context, session, request string) error {
 	return err
 }
 
-// inPod runs hack/e2e/pod in the running consumer.
-func (s *suite) inPod(ctx context.Context, args ...string) (string, error) {
+// inPod runs hack/e2e/pod in the running consumer of a namespace.
+func (s *suite) inPod(ctx context.Context, namespace string, args ...string) (string, error) {
 	return s.quietly(ctx, "", s.kubectlPath, append([]string{"-n", namespace, "exec", "consumer", "--", "/pod"}, args...)...)
 }
 
@@ -116,8 +120,8 @@ func (s *suite) collect(ctx context.Context) {
 		return
 	}
 	for name, args := range map[string][]string{
-		"objects.yaml":  {"get", "scs,pods,deployments,leases,roles,rolebindings", "-A", "-o", "yaml"},
-		"described.txt": {"describe", "scs,pods", "-A"},
+		"objects.yaml":  {"get", "scs,sws,pods,deployments,leases,roles,rolebindings", "-A", "-o", "yaml"},
+		"described.txt": {"describe", "scs,sws,pods", "-A"},
 		"events.txt":    {"get", "events", "-A", "--sort-by=.lastTimestamp"},
 		"operator.log":  {"-n", systemNamespace, "logs", "-l", "app.kubernetes.io/name=seam-session-operator", "--tail=-1", "--prefix"},
 		"previous.log":  {"-n", systemNamespace, "logs", "-l", "app.kubernetes.io/name=seam-session-operator", "--tail=-1", "--prefix", "--previous"},

@@ -13,7 +13,7 @@
 //                                         holds the fields to set, as Seam names them, null removes one;
 //                                         expires_in_seconds (may be negative) sets expires_at from now;
 //                                         answers {"client_session": {...}}
-//   DELETE /_test/client_sessions/<id>    404 if there is none
+//   DELETE /_test/client_sessions/<id>    with the event client_session.deleted, as at Seam; 404 if there is none
 //
 // A new session is of workspace seed_workspace_1, expires in a year and has a token of its own unless the body says
 // otherwise. The fake takes a credential for a client session's token only if it begins with seam_cst1. Everything else
@@ -52,9 +52,11 @@ function upsertSession({ expires_in_seconds, ...fields }) {
 
 function deleteSession(id) {
   const sessions = database.client_sessions
-  const kept = sessions.filter((session) => session.client_session_id !== id)
-  database.setState({ client_sessions: kept })
-  return kept.length < sessions.length
+  const session = sessions.find((session) => session.client_session_id === id)
+  if (session === undefined) return false
+  database.setState({ client_sessions: sessions.filter((other) => other !== session) })
+  database.addEvent({ event_type: 'client_session.deleted', workspace_id: session.workspace_id, client_session_id: id })
+  return true
 }
 
 async function control(req, res) {

@@ -126,7 +126,7 @@ var _ = Describe("What the chart renders", func() {
 			}
 		}
 		Expect(wide).To(ConsistOf(
-			"CustomResourceDefinition/seamclientsessions.connect.seam.co",
+			"CustomResourceDefinition/seamclientsessions.connect.seam.co", "CustomResourceDefinition/seamworkspaces.connect.seam.co",
 			"ClusterRole/seam-session-operator-metrics-auth", "ClusterRoleBinding/seam-session-operator-metrics-auth",
 			"ClusterRole/seam-session-operator-metrics-reader",
 		))

@@ -35,17 +35,30 @@ func (p permission) rule() rbacv1.PolicyRule {
 }
 
 const (
-	workRole    = "Role/seam-session-operator." + shop
-	leaseRole   = "Role/seam-session-operator-leader-election"
-	metricsRole = "ClusterRole/seam-session-operator-metrics-auth"
+	workRole       = "Role/seam-session-operator." + shop
+	wideWorkRole   = "ClusterRole/seam-session-operator"
+	namespacesRole = "ClusterRole/seam-session-operator-namespaces"
+	leaseRole      = "Role/seam-session-operator-leader-election"
+	metricsRole    = "ClusterRole/seam-session-operator-metrics-auth"
 )
 
-// permissions are all that the chart grants to the operator, one by one.
+// permissions are all that the chart grants to the operator, one by one, where it works in one namespace.
 func permissions(ctx context.Context) []permission {
 	GinkgoHelper()
-	rendered := render(ctx, `watchNamespaces: [`+shop+`]`)
+	return granted(ctx, `watchNamespaces: [`+shop+`]`, workRole, leaseRole, metricsRole)
+}
+
+// widePermissions are the same where it works in all namespaces.
+func widePermissions(ctx context.Context) []permission {
+	GinkgoHelper()
+	return granted(ctx, ``, wideWorkRole, namespacesRole, leaseRole, metricsRole)
+}
+
+func granted(ctx context.Context, values string, roles ...string) []permission {
+	GinkgoHelper()
+	rendered := render(ctx, values)
 	var all []permission
-	for _, name := range []string{workRole, leaseRole, metricsRole} {
+	for _, name := range roles {
 		var role rbacv1.Role
 		Expect(rendered).To(HaveKey(name))
 		Expect(runtime.DefaultUnstructuredConverter.FromUnstructured(rendered[name].Object, &role)).To(Succeed())
@@ -76,7 +89,7 @@ func names(all []permission) []string {
 }
 
 var _ = Describe("The operator's permissions", func() {
-	It("are those that it uses, and it uses all of them", func(ctx SpecContext) {
+	DescribeTable("are those that it uses, and it uses all of them", func(ctx SpecContext, permissions func(context.Context) []permission) {
 		granted := permissions(ctx)
 		t := newTrial(ctx, granted)
 		metrics := t.day(ctx)
@@ -89,12 +102,15 @@ var _ = Describe("The operator's permissions", func() {
 		for _, name := range metricsIn(ctx) {
 			Expect(metrics).To(ContainSubstring("\n"+strings.TrimSuffix(name, "_bucket")), name)
 		}
-	})
+	},
+		Entry("in one namespace", permissions),
+		Entry("in all namespaces", widePermissions),
+	)
 
-	It("are each missed when they are taken away", func(ctx SpecContext) {
+	DescribeTable("are each missed when they are taken away", func(ctx SpecContext, permissions func(context.Context) []permission, roles ...string) {
 		granted := permissions(ctx)
 		for i, missing := range granted {
-			if missing.String() == rare {
+			if missing.String() == rare || !slices.Contains(roles, missing.role) {
 				continue
 			}
 			By("taking away: " + missing.String() + " of " + missing.role)
@@ -104,23 +120,55 @@ var _ = Describe("The operator's permissions", func() {
 			Expect(refused).To(ContainElement(missing.String()))
 			t.end(ctx)
 		}
+	},
+		Entry("in one namespace", permissions, workRole, leaseRole, metricsRole),
+		Entry("in all namespaces, of those that it has beside", widePermissions, namespacesRole),
+	)
+})
+
+var _ = Describe("The roles of people", func() {
+	It("let those who may edit read SeamWorkspaces, and admins alone write them", func(ctx SpecContext) {
+		who := map[string][]string{}
+		for _, object := range render(ctx, ``) {
+			var role rbacv1.ClusterRole
+			if object.GetKind() != "ClusterRole" {
+				continue
+			}
+			Expect(runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &role)).To(Succeed())
+			for label := range role.Labels {
+				for _, rule := range role.Rules {
+					if to, ok := strings.CutPrefix(label, "rbac.authorization.k8s.io/aggregate-to-"); ok && slices.Contains(rule.Resources, "seamworkspaces") {
+						who[to] = append(who[to], rule.Verbs...)
+					}
+				}
+			}
+		}
+		read := []string{"get", "list", "watch"}
+		Expect(who).To(Equal(map[string][]string{ // Kubernetes gives to edit what view has, and to admin what edit has
+			"view":  read,
+			"admin": append(read, "create", "update", "patch", "delete", "deletecollection"),
+		}))
 	})
 })
 
 var _ = Describe("seam-session-operator --check", func() {
-	It("is content with what the chart grants, once a replica leads", func(ctx SpecContext) {
+	DescribeTable("is content with what the chart grants, and asks about nothing else, once a replica leads", func(ctx SpecContext, permissions func(context.Context) []permission) {
 		t := newTrial(ctx, permissions(ctx))
 		printed, err := t.check(ctx, "--metrics-secure")
 		Expect(err).NotTo(HaveOccurred(), printed)
 		Expect(printed).To(ContainSubstring(" leads\n"))
 		for _, granted := range permissions(ctx) {
 			where := " in namespace " + t.namespace
-			if granted.role == metricsRole {
+			if strings.HasPrefix(granted.role, "ClusterRole/") {
 				where = " in all namespaces"
 			}
 			Expect(printed).To(MatchRegexp(regexp.QuoteMeta("may "+granted.String())+".*"+where), "it did not ask about it")
 		}
-	})
+		Expect(strings.Count(printed, "\n")).To(Equal(len(permissions(ctx))+1), printed)
+	},
+		Entry("in one namespace", permissions),
+		Entry("in all namespaces", widePermissions),
+	)
 
 	It("does not ask for what secure metrics need where metrics are not secure", func(ctx SpecContext) {
 		granted := slices.DeleteFunc(permissions(ctx), func(p permission) bool { return p.role == metricsRole })
@@ -128,15 +176,17 @@ var _ = Describe("seam-session-operator --check", func() {
 		Expect(err).NotTo(HaveOccurred(), printed)
 	})
 
-	DescribeTable("says what is missing:", func(ctx SpecContext, missing string) {
+	DescribeTable("says what is missing:", func(ctx SpecContext, permissions func(context.Context) []permission, missing string) {
 		granted := slices.DeleteFunc(permissions(ctx), func(p permission) bool { return p.String() == missing })
 		printed, err := newTrial(ctx, granted).check(ctx, "--metrics-secure")
 		Expect(err).To(HaveOccurred())
 		Expect(printed).To(And(ContainSubstring("MAY NOT "+missing+" in "), ContainSubstring("permissions are missing")))
 	},
-		Entry(nil, "update secrets"),
-		Entry(nil, "create tokenreviews.authentication.k8s.io"),
-		Entry(nil, "create subjectaccessreviews.authorization.k8s.io"),
+		Entry(nil, permissions, "update secrets"),
+		Entry(nil, permissions, "patch seamworkspaces/status.connect.seam.co"),
+		Entry(nil, permissions, "create tokenreviews.authentication.k8s.io"),
+		Entry(nil, permissions, "create subjectaccessreviews.authorization.k8s.io"),
+		Entry(nil, widePermissions, "watch namespaces"),
 	)
 })
 

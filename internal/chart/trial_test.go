@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,25 +33,32 @@ import (
 	"github.com/seam-session-operator/seam-session-operator/internal/seam/seamtest"
 )
 
-// sessionName is the one session of a trial.
-const sessionName = "john"
+const (
+	// sessionName is the session of a trial, and workspaceName its workspace.
+	sessionName, workspaceName = "john", "production"
+	// teamLabel has the name of the trial that lets a namespace use its workspace.
+	teamLabel = "trial"
+)
 
 var trials atomic.Int32
 
 // trial is a namespace and an operator, a process of its own, with some permissions there.
 type trial struct {
 	namespace, user string
-	auditFrom       int64
-	server          *seamtest.Server
-	port            int
-	scraper         string
-	kubeconfig      string
-	log             buffer
-	kill            context.CancelFunc
-	ended           chan struct{}
+	// team is another namespace, with a session by the workspace; empty where the operator works in one namespace.
+	team       string
+	auditFrom  int64
+	server     *seamtest.Server
+	port       int
+	scraper    string
+	kubeconfig string
+	log        buffer
+	kill       context.CancelFunc
+	ended      chan struct{}
 }
 
-// newTrial makes a namespace with a session in it, a user with these permissions, and starts the operator as that user.
+// newTrial makes a namespace with a session and a workspace in it, a user with these permissions, and starts the operator as that
+// user: for all namespaces if it is granted its work there.
 func newTrial(ctx context.Context, granted []permission) *trial {
 	GinkgoHelper()
 	name := fmt.Sprintf("trial-%d", trials.Add(1))
@@ -73,8 +81,20 @@ func newTrial(ctx context.Context, granted []permission) *trial {
 				ClientSessionID: seamtest.JohnSessionID, CredentialSecretRef: v1alpha1.CredentialReference{Name: "seam"},
 			},
 		},
+		&v1alpha1.SeamWorkspace{
+			ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: workspaceName},
+			Spec: v1alpha1.SeamWorkspaceSpec{
+				CredentialSecretRef: v1alpha1.CredentialReference{Name: "seam"},
+				Grants: []v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{
+					Selector: &v1alpha1.NamespaceSelector{MatchLabels: map[string]v1alpha1.LabelValue{teamLabel: v1alpha1.LabelValue(name)}},
+				}}},
+			},
+		},
 	} {
 		Expect(api.Create(ctx, object)).To(Succeed())
+	}
+	if slices.ContainsFunc(granted, func(p permission) bool { return p.role == wideWorkRole }) {
+		t.addTeam(ctx)
 	}
 	t.grant(ctx, granted)
 	t.scraper = t.mayScrape(ctx)
@@ -83,12 +103,28 @@ func newTrial(ctx context.Context, granted []permission) *trial {
 	return t
 }
 
+// addTeam makes a namespace that the workspace selects, with a session in it.
+func (t *trial) addTeam(ctx context.Context) {
+	GinkgoHelper()
+	t.team = t.namespace + "-team"
+	Expect(api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: t.team, Labels: map[string]string{teamLabel: t.namespace},
+	}})).To(Succeed())
+	Expect(api.Create(ctx, &v1alpha1.SeamClientSession{
+		ObjectMeta: metav1.ObjectMeta{Namespace: t.team, Name: sessionName},
+		Spec: v1alpha1.SeamClientSessionSpec{
+			ClientSessionID: seamtest.JohnSessionID,
+			WorkspaceRef:    &v1alpha1.WorkspaceReference{Name: workspaceName, Namespace: v1alpha1.NamespaceName(t.namespace)},
+		},
+	})).To(Succeed())
+}
+
 // grant binds the permissions to the user: those of a Role in the namespace.
 func (t *trial) grant(ctx context.Context, granted []permission) {
 	GinkgoHelper()
 	var local, wide []rbacv1.PolicyRule
 	for _, p := range granted {
-		if p.role == metricsRole {
+		if strings.HasPrefix(p.role, "ClusterRole/") {
 			wide = append(wide, p.rule())
 		} else {
 			local = append(local, p.rule())
@@ -149,7 +185,7 @@ func (t *trial) start(ctx context.Context) {
 
 	life, kill := context.WithCancel(context.WithoutCancel(ctx))
 	t.kill = kill
-	command := exec.CommandContext(life, binary, "--seam-endpoint="+t.server.URL(), "--watch-namespaces="+t.namespace,
+	command := exec.CommandContext(life, binary, "--seam-endpoint="+t.server.URL(), t.watched(),
 		"--leader-elect", "--leader-election-namespace="+t.namespace, "--leader-election-id=seam-session-operator.connect.seam.co",
 		"--leader-elect-lease-duration=2s", "--leader-elect-renew-deadline=1s", "--leader-elect-retry-period=200ms",
 		"--health-probe-bind-address=0", fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", t.port), "--metrics-secure")
@@ -163,9 +199,17 @@ func (t *trial) start(ctx context.Context) {
 	}()
 }
 
+// watched is the flag that says in which namespaces the operator works.
+func (t *trial) watched() string {
+	if t.team != "" {
+		return "--watch-namespaces="
+	}
+	return "--watch-namespaces=" + t.namespace
+}
+
 // check runs the operator's own check as the same user, and returns what it prints.
 func (t *trial) check(ctx context.Context, flags ...string) (string, error) {
-	args := append([]string{"--check", "--watch-namespaces=" + t.namespace, "--leader-election-namespace=" + t.namespace,
+	args := append([]string{"--check", t.watched(), "--leader-election-namespace=" + t.namespace,
 		"--leader-election-id=seam-session-operator.connect.seam.co"}, flags...)
 	command := exec.CommandContext(ctx, binary, args...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+t.kubeconfig)
@@ -181,7 +225,10 @@ func (t *trial) end(ctx context.Context) {
 	if CurrentSpecReport().Failed() {
 		GinkgoWriter.Println(t.log.String())
 	}
-	Expect(api.DeleteAllOf(ctx, &v1alpha1.SeamClientSession{}, client.InNamespace(t.namespace))).To(Succeed())
+	for _, namespace := range []string{t.namespace, t.namespace + "-team"} {
+		Expect(api.DeleteAllOf(ctx, &v1alpha1.SeamClientSession{}, client.InNamespace(namespace))).To(Succeed())
+		Expect(api.DeleteAllOf(ctx, &v1alpha1.SeamWorkspace{}, client.InNamespace(namespace))).To(Succeed())
+	}
 }
 
 // day is all that an operator ever does. It ends early when the operator is refused something, and returns the metrics.
@@ -189,7 +236,10 @@ func (t *trial) day(ctx context.Context) (metrics string) {
 	GinkgoHelper()
 	steps := []func(context.Context) func() bool{
 		func(context.Context) func() bool {
-			return func() bool { return t.holds(ctx, sessionName, seamtest.JohnToken) }
+			return func() bool { return t.holds(ctx, t.namespace, seamtest.JohnToken) }
+		},
+		func(context.Context) func() bool {
+			return func() bool { return t.workspaceServes(ctx) }
 		},
 		func(context.Context) func() bool {
 			return func() bool {
@@ -235,7 +285,7 @@ func (t *trial) rotate(ctx context.Context, token string) func() bool {
 		metav1.SetMetaDataAnnotation(&session.ObjectMeta, v1alpha1.AnnotationRefreshRequestedAt, token)
 	})
 	return func() bool {
-		return t.holds(ctx, sessionName, token) && t.session(ctx).Status.LastHandledRefreshRequest == token
+		return t.holds(ctx, t.namespace, token) && t.session(ctx).Status.LastHandledRefreshRequest == token
 	}
 }
 
@@ -293,9 +343,18 @@ func (t *trial) session(ctx context.Context) *v1alpha1.SeamClientSession {
 	return session
 }
 
-func (t *trial) holds(ctx context.Context, name, token string) bool {
+// workspaceServes says whether the workspace is ready, and the team, if there is one, has its token.
+func (t *trial) workspaceServes(ctx context.Context) bool {
+	GinkgoHelper()
+	workspace := &v1alpha1.SeamWorkspace{}
+	Expect(api.Get(ctx, client.ObjectKey{Namespace: t.namespace, Name: workspaceName}, workspace)).To(Succeed())
+	return meta.IsStatusConditionTrue(workspace.Status.Conditions, v1alpha1.ConditionEventsPolled) &&
+		(t.team == "" || t.holds(ctx, t.team, seamtest.JohnToken))
+}
+
+func (t *trial) holds(ctx context.Context, namespace, token string) bool {
 	object := &corev1.Secret{}
-	err := api.Get(ctx, client.ObjectKey{Namespace: t.namespace, Name: name}, object)
+	err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: sessionName}, object)
 	return err == nil && string(object.Data["token"]) == token
 }
 

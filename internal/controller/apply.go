@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -50,7 +51,7 @@ func (r *Reconciler) write(ctx context.Context, seen *observation, answer *seam.
 		applied.Problem = lifecycle.TemplateProblem(err)
 		return applied
 	}
-	if applied.Effect = r.overtaken(ctx, seen.Session); applied.Effect != lifecycle.Untouched {
+	if applied.Effect = r.overtaken(ctx, seen.Session, answer); applied.Effect != lifecycle.Untouched {
 		return applied
 	}
 	written, err := r.put(ctx, seen.Session, seen.secret, desired)
@@ -99,15 +100,15 @@ func (r *Reconciler) try(ctx context.Context, seen *observation) error {
 	return err
 }
 
-// overtaken says whether the object is gone, or asks for something else than when Seam was called: a Secret that is written
-// for an object that is gone would be left behind.
-func (r *Reconciler) overtaken(ctx context.Context, session *v1alpha1.SeamClientSession) lifecycle.Effect {
+// overtaken says whether the object is gone, asks for something else than when Seam was called, or is not granted any more: a
+// Secret that is written for an object that is gone would be left behind.
+func (r *Reconciler) overtaken(ctx context.Context, session *v1alpha1.SeamClientSession, answer *seam.ClientSession) lifecycle.Effect {
 	current := &v1alpha1.SeamClientSession{}
 	err := r.client.Get(ctx, client.ObjectKeyFromObject(session), current)
 	switch {
 	case err != nil, current.UID != session.UID, !current.DeletionTimestamp.IsZero():
 		return lifecycle.Orphaned
-	case current.Generation > session.Generation:
+	case current.Generation > session.Generation, !r.grantsStill(ctx, session, answer):
 		return lifecycle.Overtaken
 	}
 	return lifecycle.Untouched
@@ -219,14 +220,31 @@ func writeProblem(session *v1alpha1.SeamClientSession, err error) *lifecycle.Pro
 		p.Message = fmt.Sprintf("the API server finds Secret %q invalid: the keys of spec.secret.template must be those "+
 			"that spec.secret.type asks for", session.SecretName())
 	case apierrors.IsForbidden(err):
-		p.Message = fmt.Sprintf("the API server forbids to write Secret %q: check the operator's permissions and the "+
-			"quota of the namespace", session.SecretName())
+		p.Message = forbiddenMessage(session.SecretName(), err.Error())
 	case reason == "":
 		p.Message = fmt.Sprintf("the API server could not be reached to write Secret %q", session.SecretName())
 	default:
 		p.Message = fmt.Sprintf("the API server did not take Secret %q: %s", session.SecretName(), reason)
 	}
 	return p
+}
+
+// Which quota, or which webhook, has refused a request, and for want of what: no more of the API server's text is shown.
+var (
+	exceededQuota = regexp.MustCompile(`exceeded quota: ([a-z0-9][a-z0-9.-]{0,252}), requested: ([a-z0-9./-]{1,128})=`)
+	denyingHook   = regexp.MustCompile(`admission webhook "([a-z0-9][a-z0-9.-]{0,252})" denied the request`)
+)
+
+// forbiddenMessage says who forbids to write a Secret.
+func forbiddenMessage(name, said string) string {
+	if quota := exceededQuota.FindStringSubmatch(said); quota != nil {
+		return fmt.Sprintf("quota %q of this namespace leaves no room for Secret %q (%s): raise it, or delete what nobody needs",
+			quota[1], name, quota[2])
+	}
+	if hook := denyingHook.FindStringSubmatch(said); hook != nil {
+		return fmt.Sprintf("admission webhook %q refuses Secret %q: ask whoever runs it what it wants", hook[1], name)
+	}
+	return fmt.Sprintf("the API server forbids to write Secret %q: check the operator's permissions, with helm test or --check", name)
 }
 
 // formerProblem is that of a former Secret which can't be deleted.

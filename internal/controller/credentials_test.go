@@ -280,10 +280,14 @@ var (
 	})
 )
 
-func newRunningWorld() *runningWorld {
+func newRunningWorld() *runningWorld { return running(newWorld()) }
+
+// running lets an operator run in a world, and in other namespaces.
+func running(still *world, others ...string) *runningWorld {
 	GinkgoHelper()
 	setRootLogger()
-	w := &runningWorld{world: newWorld()}
+	w := &runningWorld{world: still}
+	w.namespaces = append(others, w.namespace) // the worlds of other specs are in the same API server
 	ctx, stop := context.WithCancel(w.ctx)
 	stopped := make(chan error, 1)
 	manager := w.newManager(ctx)
@@ -302,7 +306,7 @@ func (w *runningWorld) newManager(ctx context.Context) ctrl.Manager {
 	watched.Wrap(w.requests.wrap)
 	manager, err := ctrl.NewManager(watched, ctrl.Options{
 		Scheme:     scheme,
-		Cache:      CacheOptions([]string{w.namespace}), // the worlds of other specs are in the same API server
+		Cache:      CacheOptions(w.namespaces),
 		Logger:     w.logger(),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: controllerconfig.Controller{SkipNameValidation: ptr.To(true)},
@@ -312,7 +316,9 @@ func (w *runningWorld) newManager(ctx context.Context) ctrl.Manager {
 		Endpoint: w.seam.URL(), UserAgent: "test", Timeout: time.Second, MaxInFlight: 8, Clock: w.clock,
 	})
 	Expect(err).NotTo(HaveOccurred())
-	Expect(SetupWithManager(ctx, manager, Options{Seam: seamClient, Workers: 16, Clock: w.clock})).To(Succeed())
+	Expect(SetupWithManager(ctx, manager, Options{
+		Seam: seamClient, Workers: 16, Clock: w.clock, Namespaces: w.namespaces,
+	})).To(Succeed())
 	return manager
 }
 

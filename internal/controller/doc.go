@@ -7,5 +7,7 @@ package controller
 
 // +kubebuilder:rbac:groups=connect.seam.co,resources=seamclientsessions,verbs=get;list;watch
 // +kubebuilder:rbac:groups=connect.seam.co,resources=seamclientsessions/status,verbs=patch
+// +kubebuilder:rbac:groups=connect.seam.co,resources=seamworkspaces,verbs=list;watch
+// +kubebuilder:rbac:groups=connect.seam.co,resources=seamworkspaces/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch

@@ -34,6 +34,8 @@ type request struct {
 	selector   seam.Selector
 	// versions are those of the Secrets that were read for it, by name; empty for one that is missing.
 	versions map[string]string
+	// workspaceID is that of the SeamWorkspace that the session names, which the answer must be about; empty if it names none.
+	workspaceID string
 }
 
 // fetch fetches a session from Seam, if that was decided.
@@ -67,6 +69,10 @@ func (r *Reconciler) fetch(ctx context.Context, seen *observation, decision life
 	switch {
 	case err != nil:
 		return r.failed(seen, err, ended)
+	case request.workspaceID != "" && answer.WorkspaceID != request.workspaceID:
+		return r.leftToWorkspace(seen.Session, lifecycle.Fetch{
+			Progress: lifecycle.Failed, Problem: lifecycle.UnreadyProblem(seen.Session), At: ended.At, SeamTime: answer.Date,
+		})
 	case r.now().Sub(called) > longestCall:
 		return lifecycle.Fetch{Progress: lifecycle.TooLate, At: ended.At}
 	}
@@ -109,10 +115,11 @@ func (r *Reconciler) failed(seen *observation, err error, ended lifecycle.Fetch)
 	case errors.As(err, &held) && held.Cause == nil:
 		return lifecycle.Fetch{Progress: lifecycle.Queued, LookAgain: r.now().Add(slotFallback)}
 	case errors.As(err, &held):
-		return lifecycle.Fetch{
+		fetch := lifecycle.Fetch{
 			Progress: lifecycle.Prevented, Problem: lifecycle.HeldProblem(seen.Session, held),
 			LookAgain: held.Until, Versions: ended.Versions,
 		}
+		return r.leftToWorkspace(seen.Session, fetch)
 	case !errors.As(err, &refusal): // this process is ending
 		return lifecycle.Fetch{Progress: lifecycle.Queued}
 	}
@@ -121,12 +128,15 @@ func (r *Reconciler) failed(seen *observation, err error, ended lifecycle.Fetch)
 	if ended.Problem.Cause == lifecycle.CredentialRefused { // no time is set: what holds a credential back, its connection knows
 		ended.LookAgain = r.now().Add(probeInterval)
 	}
-	return ended
+	return r.leftToWorkspace(seen.Session, ended)
 }
 
 // request reads what a session refers to. The error is a *lifecycle.Problem or a *references.LimitedError; the versions of
 // what was read are there all the same.
 func (r *Reconciler) request(ctx context.Context, session *v1alpha1.SeamClientSession) (request, error) {
+	if session.Spec.WorkspaceRef != nil {
+		return r.requestByWorkspace(ctx, session)
+	}
 	credential, versions, err := r.credential(ctx, session)
 	if err != nil {
 		return request{versions: versions}, err
@@ -138,18 +148,22 @@ func (r *Reconciler) request(ctx context.Context, session *v1alpha1.SeamClientSe
 
 // credential reads the credential for Seam.
 func (r *Reconciler) credential(ctx context.Context, session *v1alpha1.SeamClientSession) (seam.Credential, map[string]string, error) {
-	ref := session.Spec.CredentialSecretRef
+	return r.credentialIn(ctx, session.Namespace, session.Spec.CredentialSecretRef, session.Spec.WorkspaceID)
+}
+
+// credentialIn reads a credential from a Secret of a namespace.
+func (r *Reconciler) credentialIn(ctx context.Context, namespace string, ref v1alpha1.CredentialReference, workspaceID string) (seam.Credential, map[string]string, error) {
 	key := ref.Key
 	if key == "" {
 		key = v1alpha1.DefaultCredentialKey
 	}
-	value, versions, err := r.value(ctx, references.Reference{Namespace: session.Namespace, Name: ref.Name, Key: key}, "the credential for Seam")
+	value, versions, err := r.value(ctx, references.Reference{Namespace: namespace, Name: ref.Name, Key: key}, "the credential for Seam")
 	if err != nil {
 		return seam.Credential{}, versions, err
 	}
-	credential, err := seam.ParseCredential(value, session.Spec.WorkspaceID)
+	credential, err := seam.ParseCredential(value, workspaceID)
 	if err != nil {
-		r.reader.Useless(session.Namespace)
+		r.reader.Useless(namespace)
 		return seam.Credential{}, versions, lifecycle.UnusableProblem(ref.Name, key, err.Error())
 	}
 	return credential, versions, nil
@@ -194,7 +208,7 @@ func (r *Reconciler) value(ctx context.Context, ref references.Reference, what s
 	case value.Missing:
 		err = lifecycle.MissingProblem(fmt.Sprintf("Secret %q does not exist: create it with %s under the key %q", ref.Name, what, ref.Key))
 	case value.MissingKey:
-		err = lifecycle.MissingProblem(fmt.Sprintf("Secret %q has no key %q: put %s there", ref.Name, ref.Key, what))
+		err = lifecycle.MissingProblem(fmt.Sprintf("Secret %q has no key %q%s: put %s there", ref.Name, ref.Key, lifecycle.ListKeys(value.Keys), what))
 	case value.KubernetesType != "":
 		err = lifecycle.UnusableProblem(ref.Name, ref.Key,
 			fmt.Sprintf("a Secret of type %s is not sent to Seam: put %s into one of type Opaque", value.KubernetesType, what))

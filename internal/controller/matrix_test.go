@@ -140,7 +140,7 @@ var _ = Describe("When asking Seam fails", func() {
 				w.expectFailure(s)
 				Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, s.synced))
 				Expect(w.condition("jane", v1alpha1.ConditionReady).Message).To(Equal(
-					`there is no usable token in Secret "jane": ` + w.condition("jane", v1alpha1.ConditionSynced).Message))
+					`there is no usable token in Secret "jane": Synced says why, and what to do`))
 				w.expectNoSecret("jane")
 				Expect(w.eventReasons()).To(Equal([]string{s.synced}))
 
@@ -260,7 +260,7 @@ func (w *matrixWorld) expectFailure(s situation) {
 		return
 	}
 	Expect(stalled).To(haveStatus(metav1.ConditionTrue, s.synced))
-	Expect(stalled.Message).To(Equal(synced.Message))
+	Expect(stalled.Message).To(Equal("only a change of this object helps: Synced says which"))
 }
 
 func (w *matrixWorld) expectReadyOrAs(s situation) {
@@ -284,7 +284,7 @@ func (w *matrixWorld) expectSteadyFailure(s situation) {
 		Expect(wait).To(Equal(s.again))
 	}
 	after := w.session("jane")
-	patches := []string{"patch *v1alpha1.SeamClientSession jane"}
+	patches := []string{"patch *v1.PartialObjectMetadata jane"}
 	soon := meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionExpiring)
 	if soon != nil && soon.LastTransitionTime.After(before.Status.LastAttemptTime.Time) && soon.LastTransitionTime.Time.Before(w.clock.Now()) {
 		patches = append(patches, patches[0]) // Expiring began in between

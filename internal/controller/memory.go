@@ -18,6 +18,20 @@ type memory struct {
 type remembered struct {
 	drift       lifecycle.Drift
 	unsavedCall time.Time
+	// deleted is the client session that was deleted at Seam, if any; tried says that it was fetched since.
+	deleted string
+	tried   bool
+}
+
+// deletion is what is remembered of the deletion of a client session.
+func (k remembered) deletion(clientSessionID string) lifecycle.Deletion {
+	switch {
+	case clientSessionID == "" || k.deleted != clientSessionID:
+		return lifecycle.NotDeleted
+	case k.tried:
+		return lifecycle.DeletionTried
+	}
+	return lifecycle.DeletionHeard
 }
 
 // of is what is remembered of a session until now.
@@ -45,6 +59,22 @@ func (m *memory) corrected(key types.NamespacedName, now time.Time) {
 func (m *memory) called(key types.NamespacedName, at time.Time) {
 	m.change(key, func(known remembered) remembered {
 		known.unsavedCall = at
+		return known
+	})
+}
+
+// deletionHeard notes that a client session was deleted at Seam.
+func (m *memory) deletionHeard(key types.NamespacedName, clientSessionID string) {
+	m.change(key, func(known remembered) remembered {
+		known.deleted, known.tried = clientSessionID, false
+		return known
+	})
+}
+
+// deletionTried notes that the session was fetched after that.
+func (m *memory) deletionTried(key types.NamespacedName) {
+	m.change(key, func(known remembered) remembered {
+		known.tried = true
 		return known
 	})
 }

@@ -31,7 +31,12 @@ type Reconciler struct {
 	events recorder.EventRecorder
 	clock  clock.Clock
 
+	// namespaces are those that the operator is installed for; none if it is for all.
+	namespaces []string
+
 	queue    queue
+	checks   checks
+	labels   namespaceLabels
 	reader   *references.Reader
 	waiting  *references.Waiting
 	sessions mutationCache[*v1alpha1.SeamClientSession]
@@ -85,12 +90,18 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*ob
 	if err != nil {
 		return nil, err
 	}
+	ungranted, err := r.ungranted(ctx, session)
+	if err != nil {
+		return nil, err
+	}
 	known := r.memory.of(key, r.now())
 	return &observation{
 		Observation: lifecycle.Observation{
 			Session:          session,
 			Secret:           secret.Inspect(current, session),
 			ReferenceChanged: lifecycle.AwaitsReference(&session.Status) && r.waiting.Changed(key),
+			Ungranted:        ungranted,
+			Deletion:         known.deletion(session.Status.ClientSessionID),
 			Drift:            known.drift,
 			UnsavedCall:      known.unsavedCall,
 		},

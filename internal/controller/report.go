@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,6 +34,9 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, attempt life
 	key := client.ObjectKeyFromObject(seen.Session)
 	if effect := attempt.Applied.Effect; effect == lifecycle.Restored || attempt.Decision.Action == lifecycle.Correcting && effect == lifecycle.Written {
 		r.memory.corrected(key, r.now())
+	}
+	if seen.Deletion == lifecycle.DeletionHeard && attempt.Fetch.Called() {
+		r.memory.deletionTried(key)
 	}
 	status := lifecycle.NextStatus(seen.Observation, attempt, r.now())
 	r.awaitReferences(key, &status, attempt.Fetch.Versions) // before anybody can read that it failed, and put it right
@@ -68,10 +72,7 @@ func (r *Reconciler) awaitReferences(key types.NamespacedName, status *v1alpha1.
 // patchStatus writes the status with the version that was read, and says whether the API server took it. What it did not
 // take is remembered, so that the next try does not have to ask Seam again; the object's newer version brings that about.
 func (r *Reconciler) patchStatus(ctx context.Context, seen *observation, status v1alpha1.SeamClientSessionStatus) (bool, error) {
-	before, after := seen.Session.DeepCopy(), seen.Session.DeepCopy()
-	before.Status, after.Status = *seen.saved, status
-	patched := after.DeepCopy()
-	err := r.client.Status().Patch(ctx, patched, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	patched, err := r.patchSeen(ctx, seen.Session, seen.saved, status)
 	if apierrors.IsConflict(err) {
 		patched, err = r.patchEdited(ctx, seen, status, err)
 	}
@@ -82,7 +83,9 @@ func (r *Reconciler) patchStatus(ctx context.Context, seen *observation, status 
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
-	r.sessions.unsaved(after, r.now())
+	unsaved := seen.Session.DeepCopy()
+	unsaved.Status = status
+	r.sessions.unsaved(unsaved, r.now())
 	if apierrors.IsConflict(err) {
 		return false, nil
 	}
@@ -100,9 +103,26 @@ func (r *Reconciler) patchEdited(ctx context.Context, seen *observation, status 
 	if live.UID != seen.Session.UID || !equality.Semantic.DeepEqual(live.Status, *seen.saved) {
 		return nil, conflict
 	}
-	patched := live.DeepCopy()
-	patched.Status = status
-	return patched, r.client.Status().Patch(ctx, patched, client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{}))
+	return r.patchSeen(ctx, live, &live.Status, status)
+}
+
+// patchSeen writes the status of the version of a session that was seen, and returns the session as it is then. The API
+// server is asked to answer with metadata alone: nothing but the new version is not known already.
+func (r *Reconciler) patchSeen(ctx context.Context, session *v1alpha1.SeamClientSession, saved *v1alpha1.SeamClientSessionStatus, status v1alpha1.SeamClientSessionStatus) (*v1alpha1.SeamClientSession, error) {
+	before := &v1alpha1.SeamClientSession{ObjectMeta: metav1.ObjectMeta{ResourceVersion: session.ResourceVersion}, Status: *saved}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	data, err := patch.Data(&v1alpha1.SeamClientSession{Status: status})
+	if err != nil {
+		return nil, err
+	}
+	answer := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: session.Namespace, Name: session.Name}}
+	answer.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("SeamClientSession"))
+	if err := r.client.Status().Patch(ctx, answer, client.RawPatch(patch.Type(), data)); err != nil {
+		return nil, err
+	}
+	patched := session.DeepCopy()
+	patched.ResourceVersion, patched.Status = answer.ResourceVersion, status
+	return patched, nil
 }
 
 // announce tells what changed, once, as events and in the log.

@@ -115,6 +115,9 @@ var _ = Describe("A Secret that can't be written", func() {
 			w.expectReady("jane")
 		},
 		Entry("when it is somebody's", func(*corev1.Secret) {}, "set spec.secret.name to another name"),
+		Entry("when a chart has made it", func(s *corev1.Secret) {
+			s.Labels, s.Annotations = map[string]string{"app.kubernetes.io/managed-by": "Helm"}, map[string]string{"meta.helm.sh/release-name": "web"}
+		}, `(it has annotation meta.helm.sh/release-name=web, label app.kubernetes.io/managed-by=Helm, field manager "controller.test")`),
 		Entry("when it carries the operator's label and nothing else", func(s *corev1.Secret) {
 			s.Labels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
 		}, "set spec.secret.name to another name"),
@@ -218,7 +221,7 @@ var _ = Describe("A Secret that a quota refuses", func() {
 		w.settle("jane")
 		synced := w.condition("jane", v1alpha1.ConditionSynced)
 		Expect(synced).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed))
-		Expect(synced.Message).To(ContainSubstring("quota"))
+		Expect(synced.Message).To(HavePrefix(`quota "full" of this namespace leaves no room for Secret "jane" (count/secrets): raise it, `))
 		w.advance(30 * time.Minute)
 		Expect(w.seam.CallCount()).To(Equal(1))
 		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(Equal(synced), "nothing new is said")
@@ -243,7 +246,7 @@ var _ = Describe("Two writers of one Secret", func() {
 		Expect(w.seam.CallCount()).To(BeNumerically("<=", 20))
 		synced := w.condition("jane", v1alpha1.ConditionSynced)
 		Expect(synced).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSecretConflict))
-		Expect(synced.Message).To(ContainSubstring("something else keeps changing Secret"))
+		Expect(synced.Message).To(HavePrefix(`field manager "vault-agent" keeps changing Secret "jane"`))
 		Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSecretConflict))
 
 		w.advance(10 * time.Minute)
@@ -688,7 +691,9 @@ func (w *world) oppose(name string, d time.Duration, spoil func(*corev1.Secret))
 		if count := w.writesOf("*v1.Secret " + name); count != written {
 			Expect(count).To(BeNumerically("<", 100), "they fight")
 			written = count
-			w.changeSecret(name, spoil)
+			s := w.secret(name)
+			spoil(s)
+			Expect(api.Update(w.ctx, s, client.FieldOwner("vault-agent"))).To(Succeed())
 			w.settle(name)
 			continue
 		}

@@ -887,3 +887,44 @@ func (j *jam) wrap(next http.RoundTripper) http.RoundTripper {
 		return next.RoundTrip(request)
 	})
 }
+
+var _ = Describe("A key that a Secret does not have", func() {
+	It("is told with those that are there", func() {
+		w := newWorld()
+		w.create("jane", func(s *v1alpha1.SeamClientSession) { s.Spec.CredentialSecretRef.Key = "api-key" })
+		w.settle("jane")
+		Expect(w.condition("jane", v1alpha1.ConditionSynced).Message).To(
+			HavePrefix(`Secret "seam" has no key "api-key", it has "SEAM_API_KEY": put the credential for Seam there`))
+	})
+})
+
+var _ = Describe("An outage of Seam", func() {
+	It("doesn't hide what Seam said before, be it of the session or of its workspace", func() {
+		w := newWorld()
+		w.create("unknown", func(s *v1alpha1.SeamClientSession) { s.Spec.ClientSessionID = "nosuch" })
+		w.create("elsewhere", func(s *v1alpha1.SeamClientSession) { s.Spec.WorkspaceID = seamtest.Workspace2 })
+		w.settle("unknown", "elsewhere")
+		said := map[string]metav1.Condition{}
+		for _, name := range []string{"unknown", "elsewhere"} {
+			said[name] = w.condition(name, v1alpha1.ConditionSynced)
+		}
+		w.seam.Fail(seamtest.Outage)
+		w.advance(24 * time.Hour)
+		for name, before := range said {
+			session := w.session(name)
+			Expect(w.condition(name, v1alpha1.ConditionSynced)).To(And(
+				haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSeamUnavailable),
+				HaveField("Message", HaveSuffix("; attempts fail since 2026-03-01T12:00:00Z; Seam's last word was "+before.Reason+": see status.lastRefusal"))))
+			Expect(w.condition(name, v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, before.Reason))
+			Expect(session.Status.LastRefusal).To(HaveValue(And(HaveField("Reason", before.Reason), HaveField("Message", Not(BeEmpty())))))
+			Expect(before.Message).To(HavePrefix(session.Status.LastRefusal.Message))
+		}
+
+		w.seam.Heal()
+		w.advance(10 * time.Minute)
+		for name, before := range said {
+			Expect(w.session(name).Status.LastRefusal).To(BeNil())
+			Expect(w.condition(name, v1alpha1.ConditionSynced)).To(HaveField("Reason", before.Reason))
+		}
+	})
+})

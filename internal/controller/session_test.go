@@ -37,7 +37,7 @@ var _ = Describe("A session", func() {
 
 	It("costs one call to Seam and two writes, and nothing more while nothing changes", func() {
 		w.ready("jane")
-		Expect(w.writes.list).To(Equal([]string{"create *v1.Secret jane", "patch *v1alpha1.SeamClientSession jane"}))
+		Expect(w.writes.list).To(Equal([]string{"create *v1.Secret jane", "patch *v1.PartialObjectMetadata jane"}))
 
 		for range 3 {
 			w.reconcile("jane")
@@ -50,7 +50,7 @@ var _ = Describe("A session", func() {
 		w.ready("jane")
 		w.advance(time.Hour)
 		Expect(w.seam.CallCount()).To(Equal(2))
-		Expect(w.writes.list[2:]).To(Equal([]string{"patch *v1alpha1.SeamClientSession jane"}))
+		Expect(w.writes.list[2:]).To(Equal([]string{"patch *v1.PartialObjectMetadata jane"}))
 	})
 
 	It("holds exactly the keys of the template", func() {

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,11 +14,13 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/recorder"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -31,8 +34,15 @@ import (
 // Name is the name of the operator: the reporting controller of its events, and the controller in its metrics.
 const Name = "seam-session-operator"
 
-// indexController finds the Secrets of a namespace that an object controls, by its UID.
-const indexController = "metadata.controller.uid"
+const (
+	// indexController finds the Secrets of a namespace that an object controls, by its UID.
+	indexController = "metadata.controller.uid"
+	// indexWorkspace finds the sessions that name a SeamWorkspace, by its namespace and name.
+	indexWorkspace = "spec.workspaceRef"
+)
+
+// workspaceWorkers is how many SeamWorkspaces are worked on at a time: more than slow credentials can make calls.
+const workspaceWorkers = 32
 
 const (
 	// reconcileTimeout bounds one reconcile: a call to Seam, which bounds itself, and a few to the API server.
@@ -53,6 +63,9 @@ func CacheOptions(namespaces []string) cache.Options {
 			},
 		},
 	}
+	if len(namespaces) == 0 {
+		options.ByObject[namespaceMetadata()] = cache.ByObject{Transform: labelsOnly}
+	}
 	for _, namespace := range namespaces {
 		if options.DefaultNamespaces == nil {
 			options.DefaultNamespaces = map[string]cache.Config{}
@@ -62,12 +75,22 @@ func CacheOptions(namespaces []string) cache.Options {
 	return options
 }
 
+// labelsOnly is what goes into memory of a namespace.
+func labelsOnly(obj any) (any, error) {
+	if namespace, ok := obj.(*metav1.PartialObjectMetadata); ok {
+		namespace.Annotations, namespace.ManagedFields, namespace.Finalizers, namespace.OwnerReferences = nil, nil, nil, nil
+	}
+	return obj, nil
+}
+
 // Options are what a Reconciler needs beside a manager.
 type Options struct {
 	Seam *seam.Client
 	// Workers is how many sessions are worked on at a time, at least 1.
 	Workers int
 	Clock   clock.WithDelayedExecution
+	// Namespaces are those that the operator is installed for; none if it is for all.
+	Namespaces []string
 }
 
 // SetupWithManager makes a Reconciler and lets the manager run it.
@@ -79,13 +102,23 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, options Options) er
 		return err
 	}
 	r := New(mgr.GetClient(), mgr.GetAPIReader(), watcher, mgr.GetEventRecorder(Name), options)
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Secret{}, indexController, controllerUID); err != nil {
+	r.labels.cache = mgr.GetCache()
+	index := mgr.GetFieldIndexer().IndexField
+	err = errors.Join(
+		index(ctx, &corev1.Secret{}, indexController, controllerUID),
+		index(ctx, &v1alpha1.SeamClientSession{}, indexWorkspace, workspaceOfSession),
+	)
+	if err != nil {
+		return err
+	}
+	if err := setupWorkspaces(mgr, NewWorkspaceReconciler(r, watcher)); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(Name).
 		For(&v1alpha1.SeamClientSession{}).
 		Watches(&corev1.Secret{}, r.secretHandler()).
+		Watches(&v1alpha1.SeamWorkspace{}, r.workspaceHandler()).
 		WatchesRawSource(source.Func(r.start)).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: options.Workers,
@@ -100,10 +133,30 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, options Options) er
 // New makes a Reconciler. Its client reads sessions and the operator's own Secrets, as CacheOptions has them; live reads
 // from the API server; watcher watches single Secrets.
 func New(cached client.Client, live client.Reader, watcher client.WithWatch, events recorder.EventRecorder, options Options) *Reconciler {
-	r := &Reconciler{client: cached, live: live, seam: options.Seam, events: events, clock: options.Clock}
+	r := &Reconciler{
+		// The field owner is how a Secret tells the operator's writes from those of others.
+		client: client.WithFieldOwner(cached, v1alpha1.ManagedBy), live: live, seam: options.Seam, events: events, clock: options.Clock,
+		namespaces: options.Namespaces,
+	}
 	r.reader = references.NewReader(live, options.Clock)
 	r.waiting = references.NewWaiting(watcher, r.reader, options.Clock, r.queue.enqueue)
+	r.labels.changed = r.enqueueNamespace
 	return r
+}
+
+// setupWorkspaces lets the manager run the reconciler of SeamWorkspaces.
+func setupWorkspaces(mgr ctrl.Manager, r *WorkspaceReconciler) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named(Name+"-workspaces").
+		For(&v1alpha1.SeamWorkspace{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(source.Func(r.start)).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: workspaceWorkers,
+			EnableWarmup:            ptr.To(true),
+			ReconciliationTimeout:   reconcileTimeout,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, longestRetry),
+		}).
+		Complete(r)
 }
 
 // start is called with the controller's work queue before the first session is reconciled.
@@ -131,6 +184,33 @@ func (r *Reconciler) secretHandler() handler.EventHandler {
 			enqueue.Delete(ctx, e, work)
 		},
 	}
+}
+
+// workspaceHandler enqueues the sessions that name a SeamWorkspace, where a change of it may matter to them.
+func (r *Reconciler) workspaceHandler() handler.EventHandler {
+	type workQueue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, _ workQueue) {
+			r.enqueueByWorkspace(ctx, client.ObjectKeyFromObject(e.Object))
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, _ workQueue) {
+			before, wasWorkspace := e.ObjectOld.(*v1alpha1.SeamWorkspace)
+			after, isWorkspace := e.ObjectNew.(*v1alpha1.SeamWorkspace)
+			if wasWorkspace && isWorkspace && workspaceNews(before, after) {
+				r.enqueueByWorkspace(ctx, client.ObjectKeyFromObject(after))
+			}
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, _ workQueue) {
+			r.enqueueByWorkspace(ctx, client.ObjectKeyFromObject(e.Object))
+		},
+	}
+}
+
+func workspaceOfSession(object client.Object) []string {
+	if session, ok := object.(*v1alpha1.SeamClientSession); ok && session.Spec.WorkspaceRef != nil {
+		return []string{session.Workspace().String()}
+	}
+	return nil
 }
 
 func controllerUID(object client.Object) []string {

@@ -22,11 +22,13 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	testclock "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
 	"github.com/seam-session-operator/seam-session-operator/internal/seam"
@@ -44,14 +46,20 @@ type world struct {
 	clock     *testclock.FakeClock
 	seam      *seamtest.Server
 	r         *Reconciler
-	timers    map[string]time.Time
-	writes    writes
-	logs      lockedBuffer
-	events    recordedEvents
+	ws        *WorkspaceReconciler
+	enqueued  enqueued
+	// workspaces are those that were enqueued.
+	workspaces enqueued
+	timers     map[string]time.Time
+	writes     writes
+	logs       lockedBuffer
+	events     recordedEvents
 	// interfere, if not nil, is called before each write of the operator; its error takes the place of the write.
 	interfere func(verb string, object client.Object) error
 	// seamConfig, if not nil, changes how the operator speaks to Seam, from its next restart on.
 	seamConfig func(*seam.Config)
+	// namespaces are those that the operator is installed for, from its next restart on; none if it is for all.
+	namespaces []string
 }
 
 // newWorld makes a world in which Seam knows what Seed gives it, and the Secret "seam" holds its API key. At the end of
@@ -85,7 +93,10 @@ func (w *world) restart() {
 	}
 	seamClient, err := seam.NewClient(config)
 	Expect(err).NotTo(HaveOccurred())
-	w.r = New(w.cachedClient(), api, api, &w.events, Options{Seam: seamClient, Workers: 16, Clock: w.clock})
+	w.r = New(w.cachedClient(), api, api, &w.events, Options{Seam: seamClient, Workers: 16, Clock: w.clock, Namespaces: w.namespaces})
+	w.ws = NewWorkspaceReconciler(w.r, api)
+	w.r.queue.start(&w.enqueued)
+	w.r.checks.queue.start(&w.workspaces)
 	clear(w.timers)
 }
 
@@ -108,6 +119,9 @@ func (w *world) cachedClient() client.Client {
 			return nil
 		},
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			if sessions, ok := list.(*v1alpha1.SeamClientSessionList); ok {
+				return listSessions(ctx, c, sessions, opts...)
+			}
 			return listByController(ctx, c, list, opts...)
 		},
 		Create: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.CreateOption) error {
@@ -164,6 +178,25 @@ func listByController(ctx context.Context, c client.Reader, list client.ObjectLi
 	for i := range secrets.Items {
 		secrets.Items[i] = *digest(&secrets.Items[i])
 	}
+	return nil
+}
+
+// listSessions lists sessions of all namespaces, as the index of the cache does.
+func listSessions(ctx context.Context, c client.Reader, sessions *v1alpha1.SeamClientSessionList, opts ...client.ListOption) error {
+	options := (&client.ListOptions{}).ApplyOptions(opts)
+	if err := c.List(ctx, sessions, client.InNamespace(options.Namespace)); err != nil {
+		return err
+	}
+	if options.FieldSelector == nil { // of a namespace
+		return nil
+	}
+	workspace, ok := options.FieldSelector.RequiresExactMatch(indexWorkspace)
+	if !ok {
+		return fmt.Errorf("the cache has no such index: %v", options.FieldSelector)
+	}
+	sessions.Items = slices.DeleteFunc(sessions.Items, func(s v1alpha1.SeamClientSession) bool {
+		return !slices.Contains(workspaceOfSession(&s), workspace)
+	})
 	return nil
 }
 
@@ -339,8 +372,15 @@ func haveStatus(status metav1.ConditionStatus, reason string) OmegaMatcher {
 func (w *world) nothingShows() {
 	GinkgoHelper()
 	var sessions v1alpha1.SeamClientSessionList
+	var workspaces v1alpha1.SeamWorkspaceList
 	Expect(api.List(w.ctx, &sessions, client.InNamespace(w.namespace))).To(Succeed())
+	Expect(api.List(w.ctx, &workspaces)).To(Succeed())
 	shown := w.logs.String() + strings.Join(w.events.all(), "\n")
+	for i := range workspaces.Items {
+		status, err := json.Marshal(workspaces.Items[i].Status)
+		Expect(err).NotTo(HaveOccurred())
+		shown += string(status)
+	}
 	for i := range sessions.Items {
 		status, err := json.Marshal(sessions.Items[i].Status)
 		Expect(err).NotTo(HaveOccurred())
@@ -415,6 +455,28 @@ func (w *world) eventReasons() []string {
 		reasons = append(reasons, strings.TrimSuffix(strings.Fields(event)[1], ":"))
 	}
 	return reasons
+}
+
+// enqueued is a work queue that keeps what was enqueued.
+type enqueued struct {
+	workqueue.TypedRateLimitingInterface[reconcile.Request]
+	mu   sync.Mutex
+	list []types.NamespacedName
+}
+
+func (e *enqueued) Add(request reconcile.Request) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.list = append(e.list, request.NamespacedName)
+}
+
+// take returns what was enqueued since the last call.
+func (e *enqueued) take() []types.NamespacedName {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	taken := e.list
+	e.list = nil
+	return taken
 }
 
 // writes counts what the operator writes.

@@ -16,11 +16,27 @@ type Observation struct {
 	Secret secret.State
 	// ReferenceChanged says that a Secret which the session refers to may have changed since the last attempt failed.
 	ReferenceChanged bool
+	// Ungranted says that the session names a SeamWorkspace, and there is none of that name which lets its namespace use it.
+	Ungranted bool
+	// Deletion is what Seam's events say of the client session of the status.
+	Deletion Deletion
 	// Drift is how often the Secret was corrected lately.
 	Drift Drift
 	// UnsavedCall is when Seam was last called, if the API server did not take a status that says so; else zero.
 	UnsavedCall time.Time
 }
+
+// Deletion is what Seam's events say of a client session.
+type Deletion int
+
+const (
+	// NotDeleted means that no event says that it was deleted.
+	NotDeleted Deletion = iota
+	// DeletionHeard means that one does, and the session was not fetched since.
+	DeletionHeard
+	// DeletionTried means that one does, and the session was fetched since, or could not be.
+	DeletionTried
+)
 
 // Attempt is what was decided about a session and what came of it, step by step. No step changes what an earlier one said.
 type Attempt struct {

@@ -16,14 +16,14 @@ import (
 // attempt led to. This and meanwhile are the one place that sets conditions.
 func concluded(seen Observation, attempt Attempt, status v1alpha1.SeamClientSessionStatus, now time.Time) []metav1.Condition {
 	session, problem := seen.Session, attempt.Problem()
-	synced := syncedCondition(session, attempt, status)
+	synced := syncedCondition(session, attempt, status, now)
 	ready := readyCondition(session, attempt, status, synced, now)
 	wasStalled := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled)
 
 	conditions := changing{status.Conditions, session.Generation, now}
 	conditions = conditions.with(synced).with(ready)
 	if problem != nil && problem.Row().Kind == Blocked || problem == nil && !attempt.Fetch.Called() && wasStalled {
-		conditions = conditions.with(condition(v1alpha1.ConditionStalled, metav1.ConditionTrue, synced.Reason, synced.Message))
+		conditions = conditions.with(condition(v1alpha1.ConditionStalled, metav1.ConditionTrue, synced.Reason, stalledMessage))
 	} else {
 		conditions = conditions.without(v1alpha1.ConditionStalled)
 	}
@@ -43,7 +43,7 @@ func meanwhile(seen Observation, status v1alpha1.SeamClientSessionStatus, now ti
 }
 
 // syncedCondition says whether the last attempt to bring the Secret up to date worked.
-func syncedCondition(session *v1alpha1.SeamClientSession, attempt Attempt, status v1alpha1.SeamClientSessionStatus) metav1.Condition {
+func syncedCondition(session *v1alpha1.SeamClientSession, attempt Attempt, status v1alpha1.SeamClientSessionStatus, now time.Time) metav1.Condition {
 	previous := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionSynced)
 	problem := attempt.Problem()
 	switch {
@@ -51,7 +51,8 @@ func syncedCondition(session *v1alpha1.SeamClientSession, attempt Attempt, statu
 		return condition(v1alpha1.ConditionSynced, metav1.ConditionUnknown, v1alpha1.ReasonSuspended,
 			"spec.suspend is true: Seam is not asked, and the Secret stays as it is")
 	case problem != nil:
-		return condition(v1alpha1.ConditionSynced, metav1.ConditionFalse, problem.Row().Reason, problem.Message)
+		return condition(v1alpha1.ConditionSynced, metav1.ConditionFalse, problem.Row().Reason,
+			failure(problem, previous, status.LastRefusal, metav1.Time{Time: now}))
 	case attempt.Applied.Verdict == KeepOther:
 		return condition(v1alpha1.ConditionSynced, metav1.ConditionTrue, v1alpha1.ReasonFetched,
 			fmt.Sprintf("Seam returned client session %s, which has ended; the token of client session %s stays",
@@ -77,8 +78,11 @@ func readyCondition(session *v1alpha1.SeamClientSession, attempt Attempt, status
 		return condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonTokenAvailable, message)
 	case holdsToken(token), synced.Status == metav1.ConditionTrue && expired(status.ExpiresAt, now):
 		return notReady(v1alpha1.ReasonSessionExpired, expiredMessage(session, status))
+	case synced.Status == metav1.ConditionFalse && status.LastRefusal != nil && saysNothing(synced.Reason):
+		return notReady(status.LastRefusal.Reason, fmt.Sprintf("there is no usable token in Secret %q: status.lastRefusal says what Seam last said",
+			session.SecretName()))
 	case synced.Status == metav1.ConditionFalse:
-		return notReady(synced.Reason, fmt.Sprintf("there is no usable token in Secret %q: %s", session.SecretName(), synced.Message))
+		return notReady(synced.Reason, fmt.Sprintf("there is no usable token in Secret %q: Synced says why, and what to do", session.SecretName()))
 	}
 	message := fmt.Sprintf("no token was written to Secret %q yet", session.SecretName())
 	if status.TokenFingerprint != "" {
@@ -86,6 +90,9 @@ func readyCondition(session *v1alpha1.SeamClientSession, attempt Attempt, status
 	}
 	return notReady(v1alpha1.ReasonPending, message)
 }
+
+// stalledMessage points at what Synced says, rather than say it once more.
+const stalledMessage = "only a change of this object helps: Synced says which"
 
 // holdsToken says whether the Secret holds a token for the spec, be it one that has ended.
 func holdsToken(s secret.State) bool { return s.Ours && s.DataIntact && s.ForSpec }

@@ -65,6 +65,8 @@ func due(seen Observation, now time.Time) Action {
 		return Rest
 	case refreshRequested(session), specChanged(seen), syncedReason(status) == v1alpha1.ReasonSuspended:
 		return Fetching
+	case seen.Ungranted && syncedReason(status) != v1alpha1.ReasonNotGranted, seen.Deletion == DeletionHeard:
+		return Fetching
 	case unscheduled(status):
 		return FetchingIfChanged
 	case !schedule.Next(scheduleInput(session, status), now).After(now):
@@ -80,6 +82,9 @@ func due(seen Observation, now time.Time) Action {
 // obstacleOf finds what makes fetching pointless: a template that can't be rendered, a Secret that can't be written, or must
 // not be so soon.
 func obstacleOf(seen Observation, action Action, now time.Time) Decision {
+	if seen.Ungranted {
+		return Decision{Action: Refuse, Problem: UngrantedProblem(seen.Session)}
+	}
 	if err := secret.CheckTemplates(seen.Session.Spec.Secret.Template); err != nil {
 		return Decision{Action: Refuse, Problem: TemplateProblem(err)}
 	}
@@ -87,7 +92,7 @@ func obstacleOf(seen Observation, action Action, now time.Time) Decision {
 		return Decision{Action: Refuse, Problem: p, LookAgain: LookAtConflict(&seen.Session.Status, now)}
 	}
 	if at := seen.Drift.Next(); action == Correcting && at.After(now) {
-		return Decision{Action: Refuse, Problem: contestedProblem(seen.Session, at)}
+		return Decision{Action: Refuse, Problem: contestedProblem(seen.Session, seen.Secret.Manager, at)}
 	}
 	return Decision{}
 }

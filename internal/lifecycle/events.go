@@ -73,6 +73,9 @@ func warnings(before, after *v1alpha1.SeamClientSessionStatus, problem *Problem)
 	if synced := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionSynced); synced != nil &&
 		synced.Status == metav1.ConditionFalse && !reasonWas(before, v1alpha1.ConditionSynced, synced.Reason) {
 		note, requestID := synced.Message, ""
+		if problem != nil {
+			note = problem.Message
+		}
 		if problem != nil && problem.RequestID != "" {
 			requestID = problem.RequestID
 			note += " (Seam request " + requestID + ")"

@@ -2,6 +2,8 @@ package lifecycle
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -41,6 +43,7 @@ var seamCauses = map[seam.Kind]Cause{
 	seam.Forbidden:       CredentialForbidden,
 	seam.NotFound:        SessionMissing,
 	seam.InvalidRequest:  RequestInvalid,
+	seam.Conflict:        RequestInvalid,
 	seam.RateLimited:     TooManyRequests,
 	seam.InvalidResponse: AnswerInvalid,
 	seam.Mismatch:        SessionOther,
@@ -53,8 +56,10 @@ func SeamProblem(session *v1alpha1.SeamClientSession, err *seam.Error, sameReque
 	if err.RetryAfter > 0 {
 		p.Until = RoundUp(now.Add(err.RetryAfter))
 	}
-	from := fmt.Sprintf("the credential in Secret %q", session.Spec.CredentialSecretRef.Name)
+	from := credentialOf(session)
 	switch {
+	case p.Cause == CredentialRefused && session.Spec.WorkspaceRef != nil:
+		return UnreadyProblem(session)
 	case p.Cause == CredentialRefused:
 		p.Message = fmt.Sprintf("Seam refuses %s: %s; put a valid one there, it is noticed within seconds; "+
 			"this one is tried again once a minute", from, err)
@@ -84,10 +89,60 @@ func HeldProblem(session *v1alpha1.SeamClientSession, held *seam.HeldError) *Pro
 	return p
 }
 
+// credentialOf says which credential a session is fetched with.
+func credentialOf(session *v1alpha1.SeamClientSession) string {
+	if session.Spec.WorkspaceRef != nil {
+		return "the credential of " + workspaceOf(session)
+	}
+	return fmt.Sprintf("the credential in Secret %q", session.Spec.CredentialSecretRef.Name)
+}
+
+func workspaceOf(session *v1alpha1.SeamClientSession) string {
+	workspace := session.Workspace()
+	return fmt.Sprintf("SeamWorkspace %q of namespace %q", workspace.Name, workspace.Namespace)
+}
+
+// UngrantedProblem is that of a session whose namespace may not use it. It is the same whether there is no such SeamWorkspace
+// or it does not let the namespace: who may not use it learns nothing of it.
+func UngrantedProblem(session *v1alpha1.SeamClientSession) *Problem {
+	return &Problem{Cause: WorkspaceUngranted, Message: fmt.Sprintf("there is no %s that grants this namespace this session: "+
+		"correct spec.workspaceRef, or ask whoever runs the workspace for a grant, which is noticed within seconds", workspaceOf(session))}
+}
+
+// UnreadyProblem is that of a session whose SeamWorkspace can't be used. What is wrong with that is for those who may read it.
+func UnreadyProblem(session *v1alpha1.SeamClientSession) *Problem {
+	return &Problem{Cause: WorkspaceUnready, Message: fmt.Sprintf("%s is not ready: whoever runs it sees there why; "+
+		"the session is fetched as soon as it is", workspaceOf(session))}
+}
+
 // MissingProblem is that of a Secret, or a key in it, which the spec refers to and that is not there.
 func MissingProblem(message string) *Problem {
 	return &Problem{Cause: CredentialMissing, Message: message}
 }
+
+// ListKeys goes on in a message about a key that a Secret does not have, with the keys that it has. They are for whoever may
+// read that Secret: those of another namespace are never listed.
+func ListKeys(keys []string) string {
+	var shown []string
+	for _, key := range keys {
+		// Somebody may have mixed up key and value.
+		if len(shown) < maxListed && len(key) <= longestKey && !(strings.HasPrefix(key, "seam_") || strings.HasPrefix(key, "ey")) {
+			shown = append(shown, strconv.Quote(key))
+		}
+	}
+	switch others := len(keys) - len(shown); {
+	case len(keys) == 0:
+		return ", nor any other"
+	case len(shown) == 0:
+		return fmt.Sprintf(", and %d that are not shown", others)
+	case others > 0:
+		return fmt.Sprintf(", it has %s and %d more", strings.Join(shown, ", "), others)
+	}
+	return ", it has " + strings.Join(shown, ", ")
+}
+
+// maxListed and longestKey bound which keys are listed.
+const maxListed, longestKey = 8, 64
 
 // UnusableProblem is that of a value which the spec refers to and that can't be used.
 func UnusableProblem(name, key, why string) *Problem {
@@ -120,21 +175,36 @@ func ConflictProblem(state secret.State, session *v1alpha1.SeamClientSession) *P
 		p.Message = fmt.Sprintf("Secret %q belongs to SeamClientSession %q: set spec.secret.name to another name", name, state.Session)
 	case state.Controller != "":
 		p.Message = fmt.Sprintf("Secret %q is controlled by %s: set spec.secret.name to another name", name, state.Controller)
+	case state.TypeDiffers, state.Immutable:
+		p.Message = fmt.Sprintf("Secret %q exists and is not of this operator%s: set spec.secret.name to another name; it can't be "+
+			"taken over, since it is of another type or immutable", name, seems(state))
 	default:
-		p.Message = fmt.Sprintf("Secret %q exists and is not of this operator: set spec.secret.name to another name, or "+
-			"let it be taken over, and its data replaced, with the annotation %s: %s on the Secret", name, v1alpha1.AnnotationAdoptBy, session.Name)
+		p.Message = fmt.Sprintf("Secret %q exists and is not of this operator%s: set spec.secret.name to another name; or, once whoever "+
+			"it belongs to agrees that all that is in it is replaced, let it be taken over: kubectl -n %s annotate secret %s %s=%s",
+			name, seems(state), session.Namespace, name, v1alpha1.AnnotationAdoptBy, session.Name)
 	}
 	return p
 }
 
-// contestedProblem is the problem of a Secret that somebody else keeps changing.
-func contestedProblem(session *v1alpha1.SeamClientSession, until time.Time) *Problem {
-	name := session.SecretName()
-	return &Problem{
-		Cause: SecretContested, Until: until,
-		Message: fmt.Sprintf("something else keeps changing Secret %q: find it with "+
-			"kubectl get secret %s -o yaml --show-managed-fields, and stop it", name, name),
+// seems says whose a Secret seems to be, by what is on it.
+func seems(state secret.State) string {
+	if state.Origin == "" {
+		return ""
 	}
+	return " (it has " + state.Origin + ")"
+}
+
+// contestedProblem is the problem of a Secret that somebody else keeps changing.
+func contestedProblem(session *v1alpha1.SeamClientSession, manager string, until time.Time) *Problem {
+	const advice = "stop that, or set spec.secret.name to a name of its own; it is corrected again ever less often"
+	p := &Problem{Cause: SecretContested, Until: until}
+	if manager == "" { // the API server keeps no field manager of a deletion, nor of who takes labels away
+		p.Message = fmt.Sprintf("something else keeps changing or deleting Secret %q, and the API server knows no field manager "+
+			"that did: the audit log has who it was; %s", session.SecretName(), advice)
+		return p
+	}
+	p.Message = fmt.Sprintf("field manager %q keeps changing Secret %q: %s", manager, session.SecretName(), advice)
+	return p
 }
 
 // selectorField is the field that selects the client session.

@@ -33,7 +33,7 @@ const (
 )
 
 // Judge says what came of a fetch means for the Secret. An answer about a session that has ended is never written. Taking a
-// token away needs whenSessionEnds: Delete and a second such answer to the same question.
+// token away needs whenSessionEnds: Delete and a second such answer to the same question, or an event that says so as well.
 func Judge(seen Observation, fetch Fetch, now time.Time) Verdict {
 	ended := fetch.Progress == Answered && expired(optionalTime(fetch.Answer.ExpiresAt), now)
 	switch {
@@ -44,7 +44,7 @@ func Judge(seen Observation, fetch Fetch, now time.Time) Verdict {
 			return KeepOther
 		}
 		return Keep // of what the spec asked for before
-	case !ended && !isGone(fetch), !holdsWhatWasAsked(seen, now), !confirmed(&seen.Session.Status, fetch, now):
+	case !ended && !isGone(fetch), !holdsWhatWasAsked(seen, now), !confirmed(seen, fetch, now):
 		return Keep
 	case seen.Session.Spec.Secret.RetentionPolicy.WhenSessionEnds == v1alpha1.RetentionDelete:
 		return Remove
@@ -71,8 +71,13 @@ func SameRequest(status *v1alpha1.SeamClientSessionStatus, fingerprint string) b
 	return status.RequestFingerprint != "" && status.RequestFingerprint == fingerprint
 }
 
-// confirmed says whether the same question has been answered so for long enough.
-func confirmed(status *v1alpha1.SeamClientSessionStatus, fetch Fetch, now time.Time) bool {
+// confirmed says whether the same question has been answered so for long enough, or an event of Seam's says the same as its
+// answer.
+func confirmed(seen Observation, fetch Fetch, now time.Time) bool {
+	status := &seen.Session.Status
+	if isGone(fetch) && seen.Deletion != NotDeleted {
+		return true
+	}
 	since := status.NotFoundSince
 	return since != nil && SameRequest(status, fetch.Fingerprint) && !clocksApart(fetch, now) &&
 		seamTime(fetch).Sub(since.Time) >= confirmation

@@ -29,6 +29,8 @@ const (
 	CuredBySpec
 	// CuredBySecret means that a change of the Secret that is to be written.
 	CuredBySecret
+	// CuredByWorkspace means that a change of the SeamWorkspace that the spec refers to, of which the watch over them tells.
+	CuredByWorkspace
 )
 
 // Cause is what is wrong. Several share a reason where users need not tell them apart.
@@ -76,6 +78,12 @@ const (
 	SecretInvalid
 	// FormerSecretRefused means that the API server does not let a former Secret be deleted.
 	FormerSecretRefused
+	// WorkspaceUngranted means that no SeamWorkspace of that name lets the namespace use the session, be it that there is none.
+	WorkspaceUngranted
+	// WorkspaceUnready means that the credential of the SeamWorkspace can't be used now.
+	WorkspaceUnready
+	// WorkspaceOther means that the credential of a SeamWorkspace is of another workspace than its spec says.
+	WorkspaceOther
 )
 
 // Row is what one cause means for everything that depends on it.
@@ -116,6 +124,9 @@ var Causes = map[Cause]Row{
 	SecretRefused:        {v1alpha1.ReasonSecretWriteFailed, Transient, schedule.Transient, false, NoCure},
 	SecretInvalid:        {v1alpha1.ReasonSecretWriteFailed, Blocked, schedule.Transient, false, CuredBySpec},
 	FormerSecretRefused:  {v1alpha1.ReasonSecretWriteFailed, Transient, schedule.Transient, false, NoCure},
+	WorkspaceUngranted:   {v1alpha1.ReasonNotGranted, Waiting, schedule.Transient, true, CuredByWorkspace},
+	WorkspaceOther:       {v1alpha1.ReasonWorkspaceMismatch, Waiting, schedule.Transient, false, CuredByReference},
+	WorkspaceUnready:     {v1alpha1.ReasonWorkspaceNotReady, Waiting, schedule.Transient, true, CuredByWorkspace},
 }
 
 // Conditions says in which condition each reason shows that is no problem. Those of Causes show in Synced, and in Ready where
@@ -127,6 +138,10 @@ var Conditions = map[string]string{
 	v1alpha1.ReasonNotRenewed:     v1alpha1.ConditionExpiring,
 	v1alpha1.ReasonFetched:        v1alpha1.ConditionSynced,
 	v1alpha1.ReasonSuspended:      v1alpha1.ConditionSynced,
+
+	v1alpha1.ReasonCredentialAccepted:   v1alpha1.ConditionReady,
+	v1alpha1.ReasonPolled:               v1alpha1.ConditionEventsPolled,
+	v1alpha1.ReasonSelectorsUnavailable: v1alpha1.ConditionGrantsApplied,
 }
 
 // byReason finds what a stored reason means. Its causes share schedule and cure, but not whether a time was set: that, the

@@ -52,6 +52,7 @@ func recorded(seen Observation, attempt Attempt, status v1alpha1.SeamClientSessi
 	if fetch.Called() {
 		status.NotFoundSince = notFoundSince(&seen.Session.Status, fetch, attempt.Applied.Verdict, now)
 	}
+	status.LastRefusal = lastRefusal(seen, attempt)
 	if fetch.Called() || problem != nil {
 		status.FailedRequestFingerprint = failedRequest(fetch)
 	}

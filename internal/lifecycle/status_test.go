@@ -298,6 +298,24 @@ func TestMessagesNameTheFieldToCorrect(t *testing.T) {
 	}
 }
 
+func TestMessagesListTheKeysOfASecret(t *testing.T) {
+	many := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}
+	for _, test := range []struct {
+		keys []string
+		want string
+	}{
+		{nil, ", nor any other"},
+		{[]string{"SEAM_KEY", "api-key"}, `, it has "SEAM_KEY", "api-key"`},
+		{many, `, it has "a", "b", "c", "d", "e", "f", "g", "h" and 2 more`},
+		{[]string{"seam_apikey1_token", "x"}, `, it has "x" and 1 more`},
+		{[]string{"eyJhbGciOi", strings.Repeat("x", 65)}, ", and 2 that are not shown"},
+	} {
+		if got := ListKeys(test.keys); got != test.want {
+			t.Errorf("%v: %s", test.keys, got)
+		}
+	}
+}
+
 func TestConflictsAreExplained(t *testing.T) {
 	session := healthy().Session
 	for name, test := range map[string]struct {
@@ -305,7 +323,10 @@ func TestConflictsAreExplained(t *testing.T) {
 		cause Cause
 		says  string
 	}{
-		"somebody's":        {secret.State{Exists: true}, SecretForeign, "connect.seam.co/adopt-by: jane"},
+		"somebody's":        {secret.State{Exists: true}, SecretForeign, "is not of this operator: set spec.secret.name to another name; or, once whoever it belongs to agrees that all " +
+			"that is in it is replaced, let it be taken over: kubectl -n shop annotate secret jane connect.seam.co/adopt-by=jane"},
+		"a chart's":         {secret.State{Exists: true, Origin: "annotation meta.helm.sh/release-name=web"}, SecretForeign, "is not of this operator (it has annotation meta.helm.sh/release-name=web): "},
+		"somebody's frozen": {secret.State{Exists: true, Immutable: true}, SecretForeign, "it can't be taken over"},
 		"another session's": {secret.State{Exists: true, Session: "john"}, SecretForeign, `belongs to SeamClientSession "john"`},
 		"a controller's":    {secret.State{Exists: true, Session: "jane", Controller: "Deployment web"}, SecretForeign, "controlled by Deployment web"},
 		"of a longer name":  {secret.State{Exists: true, Session: strings.Repeat("x", 300)}, SecretForeign, "is not of this operator"},

@@ -3,6 +3,8 @@ package references
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +39,8 @@ type Value struct {
 	Data string
 	// Missing says that there is no such Secret, MissingKey that there is one without that key.
 	Missing, MissingKey bool
+	// Keys are, with MissingKey, the keys that are there, sorted. They are for whoever may read that Secret.
+	Keys []string
 	// TooLong says that what stands under the key is longer than any value that could be used; Data is empty then.
 	TooLong bool
 	// KubernetesType is the type of the Secret where that is one of Kubernetes' own, such as a service account's token. What
@@ -171,7 +175,7 @@ func (r *Reader) fetch(ctx context.Context, ref Reference) (Value, error) {
 	case strings.HasPrefix(string(s.Type), "kubernetes.io/"):
 		value.KubernetesType = string(s.Type)
 	case !ok:
-		value.MissingKey = true
+		value.MissingKey, value.Keys = true, slices.Sorted(maps.Keys(s.Data))
 	case len(data) > maxValue:
 		value.TooLong = true
 	default:

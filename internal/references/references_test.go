@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -98,7 +99,7 @@ func TestRead(t *testing.T) {
 		want   Value
 	}{
 		"a value":                   {func(*corev1.Secret) {}, Value{Data: "seam_key1", Version: "1/1"}},
-		"no such key":               {func(s *corev1.Secret) { s.Data = nil }, Value{MissingKey: true, Version: "1/1"}},
+		"no such key":               {func(s *corev1.Secret) { s.Data = map[string][]byte{"other": nil, "a": nil} }, Value{MissingKey: true, Keys: []string{"a", "other"}, Version: "1/1"}},
 		"a service account's token": {func(s *corev1.Secret) { s.Type = corev1.SecretTypeServiceAccountToken }, Value{KubernetesType: "kubernetes.io/service-account-token", Version: "1/1"}},
 		"too long to be any":        {func(s *corev1.Secret) { s.Data["key"] = []byte(strings.Repeat("x", maxValue+1)) }, Value{TooLong: true, Version: "1/1"}},
 	} {
@@ -106,12 +107,12 @@ func TestRead(t *testing.T) {
 			api := newSecrets()
 			api.put("shop", "seam", "seam_key1", test.change)
 			got, err := NewReader(api, testclock.NewFakeClock(dawn)).Read(t.Context(), seam)
-			if err != nil || got != test.want {
+			if err != nil || !reflect.DeepEqual(got, test.want) {
 				t.Errorf("got %+v, %v", got, err)
 			}
 		})
 	}
-	if got, err := NewReader(newSecrets(), testclock.NewFakeClock(dawn)).Read(t.Context(), seam); err != nil || got != (Value{Missing: true}) {
+	if got, err := NewReader(newSecrets(), testclock.NewFakeClock(dawn)).Read(t.Context(), seam); err != nil || !reflect.DeepEqual(got, Value{Missing: true}) {
 		t.Errorf("no Secret: %+v, %v", got, err)
 	}
 	api := newSecrets()

@@ -138,6 +138,9 @@ func isGraphicASCII(s string) bool {
 	return true
 }
 
+// OpensWorkspace says whether the credential is one of a workspace, and not of one session in it.
+func (c Credential) OpensWorkspace() bool { return c.reveal().kind != clientSessionToken }
+
 // String reveals nothing.
 func (Credential) String() string { return "[credential]" }
 

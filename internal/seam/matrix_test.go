@@ -169,7 +169,7 @@ var matrix = []struct {
 	{fault: seamtest.NoSession, kind: InvalidResponse, status: 200,
 		text: "the answer holds no client session: check --seam-endpoint, and what is between here and Seam"},
 	{fault: seamtest.AnotherSession, kind: Mismatch, status: 200,
-		text: "the answer is about another client session than was asked for: check --seam-endpoint, and what is between here and Seam"},
+		text: `client_session_id of the answer is "another_session", and "cst1" was asked for: ` + "check --seam-endpoint, and what is between here and Seam"},
 	{fault: seamtest.UnreadableExpiry, kind: InvalidResponse, status: 200,
 		text: "the expires_at in the answer is not a time that can be read"},
 }
@@ -302,7 +302,7 @@ func TestAnswerOfAnotherWorkspace(t *testing.T) {
 	connection := s.client.Connection(credential(t, seamtest.APIKey1, seamtest.Workspace1))
 	_, err := connection.GetClientSession(t.Context(), john, Waiter{})
 	var failed *Error
-	const want = "the client session is of another workspace than was asked for: check the workspace ID and the credential"
+	const want = `workspace_id of the answer is "another_workspace", and "seed_workspace_1" was asked for: check the workspace ID and the credential`
 	if !errors.As(err, &failed) || failed.Kind != Mismatch || failed.Error() != want || failed.StatusCode != 200 || failed.RequestID == "" {
 		t.Errorf("got %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -180,17 +181,32 @@ func (s *ClientSession) problem(credential plainCredential) string {
 	return ""
 }
 
-// mismatch says how the session is not the one that was asked for, if it isn't.
+// mismatch says how the session is not the one that was asked for, if it isn't: with the IDs, and never with a key.
 func (s *ClientSession) mismatch(credential plainCredential, selector Selector) string {
+	keys := []string{s.UserIdentifierKey, selector.UserIdentifierKey}
 	switch {
 	case selector.ClientSessionID != "" && s.ID != selector.ClientSessionID:
-		return "the answer is about another client session than was asked for: " + checkEndpoint
+		return fmt.Sprintf("client_session_id of the answer is %s, and %q was asked for: %s",
+			shownID(s.ID, keys), selector.ClientSessionID, checkEndpoint)
 	case selector.UserIdentifierKey != "" && s.UserIdentifierKey != selector.UserIdentifierKey:
-		return "the answer is about another user than was asked for: check the user identifier key and the credential"
+		return fmt.Sprintf("user_identifier_key of the answer, which is about client session %s, is another than was asked for: "+
+			"check the user identifier key and the credential", shownID(s.ID, keys))
 	case credential.workspaceID != "" && s.WorkspaceID != credential.workspaceID:
-		return "the client session is of another workspace than was asked for: check the workspace ID and the credential"
+		return fmt.Sprintf("workspace_id of the answer is %s, and %q was asked for: check the workspace ID and the credential",
+			shownID(s.WorkspaceID, keys), credential.workspaceID)
 	}
 	return ""
+}
+
+// shownID is an ID of an answer as a message has it: not if somebody's key is in it.
+func shownID(id string, keys []string) string {
+	switch {
+	case id == "":
+		return "missing"
+	case containsAny(id, keys) || secretLike.MatchString(id):
+		return "another"
+	}
+	return strconv.Quote(id)
 }
 
 // absent says whether a field was left out or is null.

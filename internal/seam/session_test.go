@@ -134,9 +134,16 @@ func TestDecodeRefuses(t *testing.T) {
 func TestDecodeComparesWithWhatWasAsked(t *testing.T) {
 	inWorkspace := anAPIKey
 	inWorkspace.workspaceID = "w"
-	const session = "the answer is about another client session than was asked for: " + checkEndpoint
-	const user = "the answer is about another user than was asked for: check the user identifier key and the credential"
-	const workspace = "the client session is of another workspace than was asked for: check the workspace ID and the credential"
+	session := func(came string) string {
+		return "client_session_id of the answer is " + came + `, and "cst1" was asked for: ` + checkEndpoint
+	}
+	user := func(session string) string {
+		return "user_identifier_key of the answer, which is about client session " + session + ", is another than was asked for: " +
+			"check the user identifier key and the credential"
+	}
+	workspace := func(came string) string {
+		return "workspace_id of the answer is " + came + `, and "w" was asked for: check the workspace ID and the credential`
+	}
 	for _, test := range []struct {
 		body       string
 		credential plainCredential
@@ -144,19 +151,22 @@ func TestDecodeComparesWithWhatWasAsked(t *testing.T) {
 		want       string
 	}{
 		{answerWith(``), anAPIKey, byID, ""},
-		{answerWith(`"client_session_id":"CST1"`), anAPIKey, byID, session},
-		{answerWith(`"client_session_id":"cst2"`), anAPIKey, byID, session},
+		{answerWith(`"client_session_id":"CST1"`), anAPIKey, byID, session(`"CST1"`)},
+		{answerWith(`"client_session_id":"cst2"`), anAPIKey, byID, session(`"cst2"`)},
+		{answerWith(`"client_session_id":"of-jane"`), anAPIKey, byID, session("another")},
+		{answerWith(`"client_session_id":"seam_cst7_token"`), anAPIKey, byID, session("another")},
 		{answerWith(`"user_identifier_key":"joe"`), anAPIKey, byID, ""},
 		{answerWith(``), anAPIKey, byKey, ""},
 		{answerWith(`"client_session_id":"cst2"`), anAPIKey, byKey, ""},
-		{answerWith(`"user_identifier_key":"Jane"`), anAPIKey, byKey, user},
-		{answerWith(`"user_identifier_key":"jane "`), anAPIKey, byKey, user},
-		{`{"client_session":{"client_session_id":"cst1","token":"seam_cst1_token"}}`, anAPIKey, byKey, user},
-		{`{"client_session":{"client_session_id":"cst1","token":"seam_cst1_token","user_identifier_key":null}}`, anAPIKey, byKey, user},
+		{answerWith(`"user_identifier_key":"Jane"`), anAPIKey, byKey, user(`"cst1"`)},
+		{answerWith(`"user_identifier_key":"jane "`), anAPIKey, byKey, user(`"cst1"`)},
+		{answerWith(`"client_session_id":"of-joe","user_identifier_key":"joe"`), anAPIKey, byKey, user("another")},
+		{`{"client_session":{"client_session_id":"cst1","token":"seam_cst1_token"}}`, anAPIKey, byKey, user(`"cst1"`)},
+		{`{"client_session":{"client_session_id":"cst1","token":"seam_cst1_token","user_identifier_key":null}}`, anAPIKey, byKey, user(`"cst1"`)},
 		{answerWith(`"workspace_id":"w"`), inWorkspace, byID, ""},
-		{answerWith(`"workspace_id":"v"`), inWorkspace, byID, workspace},
-		{answerWith(`"workspace_id":null`), inWorkspace, byID, workspace},
-		{answerWith(``), inWorkspace, byID, workspace},
+		{answerWith(`"workspace_id":"v"`), inWorkspace, byID, workspace(`"v"`)},
+		{answerWith(`"workspace_id":null`), inWorkspace, byID, workspace("missing")},
+		{answerWith(``), inWorkspace, byID, workspace("missing")},
 		{answerWith(``), plainCredential{kind: clientSessionToken, value: "seam_cst1_token"}, byID, ""},
 	} {
 		_, err := decodeClientSession([]byte(test.body), test.credential, test.selector)

@@ -19,6 +19,9 @@ const (
 	// annotationCut is where a digest that was cut has the hash of the metadata that the operator wrote. The API server refuses
 	// it, so that nothing that was cut can be written over what others put on a Secret.
 	annotationCut = "sha256:metadata"
+	// annotationManager is where a digest has the field manager that has changed, since the operator last wrote, what the
+	// operator writes. The API server refuses it, too.
+	annotationManager = "sha256:manager"
 
 	// maxMetadata is how much memory the metadata that others choose may take in a digest, in bytes; more is cut.
 	maxMetadata = 4 << 10
@@ -75,6 +78,9 @@ func WithoutData(s *corev1.Secret) *corev1.Secret {
 	}
 	delete(digest.Annotations, corev1.LastAppliedConfigAnnotation)
 	digest.Annotations[annotationDigest] = dataDigest(s)
+	if manager := foreignManager(s); manager != "" {
+		digest.Annotations[annotationManager] = manager
+	}
 	digest.Data, digest.StringData = nil, nil
 	return &digest
 }
@@ -109,10 +115,12 @@ func cut(s *corev1.Secret) *corev1.Secret {
 		Immutable: s.Immutable,
 		Type:      corev1.SecretType(limit(string(s.Type))),
 	}
-	if value, ok := s.Labels[v1alpha1.LabelManagedBy]; ok {
-		kept.Labels = map[string]string{v1alpha1.LabelManagedBy: value}
+	for _, key := range originLabels { // that of the operator is one of them
+		if value, ok := s.Labels[key]; ok {
+			kept.Labels = overlay(kept.Labels, map[string]string{key: limit(value)})
+		}
 	}
-	for _, key := range append(slices.Clone(ownAnnotations), v1alpha1.AnnotationAdoptBy) {
+	for _, key := range slices.Concat(ownAnnotations, originAnnotations, []string{v1alpha1.AnnotationAdoptBy, annotationManager}) {
 		if value, ok := s.Annotations[key]; ok {
 			kept.Annotations[key] = limit(value)
 		}

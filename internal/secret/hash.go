@@ -67,7 +67,11 @@ func canonicalSpec(session *v1alpha1.SeamClientSession) canonical {
 		c.add("userIdentifierKeySecretRef", ref.Name, ref.Key)
 	}
 	c.add("workspaceID", spec.WorkspaceID)
-	c.add("credentialSecretRef", spec.CredentialSecretRef.Name, orDefault(spec.CredentialSecretRef.Key, v1alpha1.DefaultCredentialKey))
+	if workspace := session.Workspace(); workspace.Name != "" {
+		c.add("workspaceRef", workspace.Namespace, workspace.Name)
+	} else {
+		c.add("credentialSecretRef", spec.CredentialSecretRef.Name, orDefault(spec.CredentialSecretRef.Key, v1alpha1.DefaultCredentialKey))
+	}
 	c.add("name", session.SecretName(), "type", string(typeFor(session)))
 	c.add("whenDeleted", orDefault(string(spec.Secret.RetentionPolicy.WhenDeleted), string(v1alpha1.RetentionDelete)))
 	addMap(&c, "labels", spec.Secret.Labels)

@@ -37,6 +37,11 @@ type State struct {
 	Session string
 	// Controller is the kind and the name of the object that controls it, if that is not this session.
 	Controller string
+	// Origin says whose it seems to be, if it is not Ours: labels, annotations and the field manager that tell of it.
+	Origin string
+	// Manager is the field manager that has changed, since the operator last wrote, what the operator writes; empty where the
+	// managed fields name none, as after a mere removal.
+	Manager string
 	// ClientSessionID is the Seam client session that its token belongs to. Believe it only with DataIntact.
 	ClientSessionID string
 	// ExpiresAt is when its token ends, in whole seconds; nil for never. Believe it only with DataIntact.
@@ -55,6 +60,7 @@ func Inspect(current *corev1.Secret, session *v1alpha1.SeamClientSession) State 
 		TypeDiffers:     current.Type != typeFor(session),
 		Session:         current.Annotations[v1alpha1.AnnotationSession],
 		ClientSessionID: current.Annotations[v1alpha1.AnnotationClientSessionID],
+		Manager:         managerOf(current),
 	}
 	controller := metav1.GetControllerOfNoCopy(current)
 	if controller != nil && !refersTo(*controller, session.Name) {
@@ -65,6 +71,9 @@ func Inspect(current *corev1.Secret, session *v1alpha1.SeamClientSession) State 
 	}
 	owned := controller != nil && controller.UID == session.UID
 	state.Ours = owned || state.Session == session.Name && state.Controller == ""
+	if !state.Ours {
+		state.Origin = origin(current)
+	}
 	state.Adoptable = current.Annotations[v1alpha1.AnnotationAdoptBy] == session.Name &&
 		controller == nil && !state.TypeDiffers && !state.Immutable
 	token, metadata, _ := strings.Cut(current.Annotations[v1alpha1.AnnotationContentHash], ".")

@@ -30,7 +30,7 @@ var (
 		v1alpha1.AnnotationContentHash, v1alpha1.AnnotationSpecHash, annotationSpecKeys,
 	}
 	// unwritten are annotations that are not to be on the Secret, or are only in its digest form.
-	unwritten = []string{corev1.LastAppliedConfigAnnotation, annotationDigest}
+	unwritten = []string{corev1.LastAppliedConfigAnnotation, annotationDigest, annotationManager}
 )
 
 func typeFor(session *v1alpha1.SeamClientSession) corev1.SecretType {

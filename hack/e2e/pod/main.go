@@ -1,6 +1,7 @@
 // Command pod is what the pods of the end-to-end suite run, since their image has no shell:
 //
-//	pod seam           a Seam on :8080, with routes of its own to revoke credentials, slow it down and count calls
+//	pod seam           a Seam on :8080, with a route of its own to revoke credentials, delete sessions, slow it down
+//	                   and count how often a session was fetched
 //	pod hold           stays until it is told to end
 //	pod cat FILE       prints a file
 //	pod env NAME       prints an environment variable
@@ -61,7 +62,7 @@ func serve(ctx context.Context) error {
 	mux.Handle("/", seam.Handler())
 	mux.HandleFunc("POST /_e2e", func(w http.ResponseWriter, r *http.Request) {
 		var order struct {
-			Revoke         string
+			Revoke, Delete string
 			LatencySeconds *float64
 		}
 		if err := json.NewDecoder(r.Body).Decode(&order); err != nil {
@@ -71,10 +72,13 @@ func serve(ctx context.Context) error {
 		if order.Revoke != "" {
 			seam.Revoke(order.Revoke)
 		}
+		if order.Delete != "" {
+			seam.Delete(order.Delete)
+		}
 		if order.LatencySeconds != nil {
 			seam.SetLatency(time.Duration(*order.LatencySeconds * float64(time.Second)))
 		}
-		fmt.Fprint(w, seam.CallCount())
+		fmt.Fprint(w, seam.CallsTo("/client_sessions/get"))
 	})
 	server := &http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: time.Minute}
 	context.AfterFunc(ctx, func() { _ = server.Close() })

@@ -1,0 +1,155 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/lifecycle"
+	"github.com/seam-session-operator/seam-session-operator/internal/seam"
+)
+
+// ungranted says whether a session names a SeamWorkspace, and none of that name lets its namespace use it. Where the user
+// identifier key is in a Secret, that shows for certain when that was read.
+func (r *Reconciler) ungranted(ctx context.Context, session *v1alpha1.SeamClientSession) (bool, error) {
+	if session.Spec.WorkspaceRef == nil {
+		return false, nil
+	}
+	workspace, tenant, err := r.workspaceFor(ctx, session)
+	switch {
+	case err != nil || workspace == nil:
+		return workspace == nil, err
+	case session.Spec.UserIdentifierKeySecretRef != nil:
+		return !lifecycle.GrantsAnything(workspace, tenant), nil
+	}
+	return !lifecycle.Grants(workspace, tenant, seam.Selector{
+		ClientSessionID: session.Spec.ClientSessionID, UserIdentifierKey: session.Spec.UserIdentifierKey,
+	}), nil
+}
+
+// grantsStill says whether a session that was fetched may still be written.
+func (r *Reconciler) grantsStill(ctx context.Context, session *v1alpha1.SeamClientSession, answer *seam.ClientSession) bool {
+	if session.Spec.WorkspaceRef == nil {
+		return true
+	}
+	selector := seam.Selector{ClientSessionID: session.Spec.ClientSessionID}
+	if selector.ClientSessionID == "" {
+		selector.UserIdentifierKey = answer.UserIdentifierKey // which is the one that was asked for
+	}
+	workspace, tenant, err := r.workspaceFor(ctx, session)
+	return err == nil && workspace != nil && lifecycle.Grants(workspace, tenant, selector)
+}
+
+// workspaceFor returns the SeamWorkspace that a session names, nil if there is none, and what is known of the session's
+// namespace.
+func (r *Reconciler) workspaceFor(ctx context.Context, session *v1alpha1.SeamClientSession) (*v1alpha1.SeamWorkspace, lifecycle.Tenant, error) {
+	tenant := lifecycle.Tenant{Name: session.Namespace}
+	key := session.Workspace()
+	if len(r.namespaces) > 0 && !slices.Contains(r.namespaces, key.Namespace) {
+		return nil, tenant, nil // the cache does not have it, and must not
+	}
+	workspace := &v1alpha1.SeamWorkspace{}
+	if err := r.client.Get(ctx, key, workspace); err != nil {
+		return nil, tenant, client.IgnoreNotFound(err)
+	}
+	if !workspace.DeletionTimestamp.IsZero() {
+		return nil, tenant, nil
+	}
+	if !lifecycle.UsesSelectors(workspace) || len(r.namespaces) > 0 {
+		return workspace, tenant, nil
+	}
+	if err := r.labels.watch(ctx); err != nil {
+		return nil, tenant, err
+	}
+	namespace := namespaceMetadata()
+	if err := r.client.Get(ctx, types.NamespacedName{Name: session.Namespace}, namespace); client.IgnoreNotFound(err) != nil {
+		return nil, tenant, err
+	}
+	tenant.Labels = namespace.Labels
+	return workspace, tenant, nil
+}
+
+// requestByWorkspace is the request of a session that names a SeamWorkspace. Nothing of the workspace shows to whom it does
+// not grant the session.
+func (r *Reconciler) requestByWorkspace(ctx context.Context, session *v1alpha1.SeamClientSession) (request, error) {
+	workspace, tenant, err := r.workspaceFor(ctx, session)
+	if err != nil {
+		return request{}, err
+	}
+	if workspace == nil || !lifecycle.GrantsAnything(workspace, tenant) {
+		return request{}, lifecycle.UngrantedProblem(session)
+	}
+	selector, versions, err := r.selector(ctx, session)
+	if err != nil {
+		return request{versions: versions}, err
+	}
+	if !lifecycle.Grants(workspace, tenant, selector) {
+		return request{versions: versions}, lifecycle.UngrantedProblem(session)
+	}
+	if !lifecycle.WorkspaceReady(workspace) {
+		return request{versions: versions}, lifecycle.UnreadyProblem(session)
+	}
+	credential, _, err := r.credentialIn(ctx, workspace.Namespace, workspace.Spec.CredentialSecretRef, workspace.Spec.WorkspaceID)
+	var unusable *lifecycle.Problem
+	if errors.As(err, &unusable) {
+		r.checks.want(client.ObjectKeyFromObject(workspace))
+		err = lifecycle.UnreadyProblem(session)
+	}
+	if err != nil {
+		return request{versions: versions}, err
+	}
+	return request{
+		connection: r.seam.Connection(credential), selector: selector, versions: versions, workspaceID: workspace.Status.WorkspaceID,
+	}, nil
+}
+
+// leftToWorkspace lets the SeamWorkspace be checked whose credential a fetch found wanting. The session is enqueued when that
+// is ready.
+func (r *Reconciler) leftToWorkspace(session *v1alpha1.SeamClientSession, fetch lifecycle.Fetch) lifecycle.Fetch {
+	if fetch.Problem.Cause == lifecycle.WorkspaceUnready {
+		fetch.LookAgain = time.Time{}
+		r.checks.want(session.Workspace())
+	}
+	return fetch
+}
+
+// checks are the SeamWorkspaces that sessions found wanting. Their reconciler checks them.
+type checks struct {
+	queue  queue
+	mu     sync.Mutex
+	wanted map[types.NamespacedName]struct{}
+}
+
+// wants says whether a workspace is wanted to be checked.
+func (c *checks) wants(workspace types.NamespacedName) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, wanted := c.wanted[workspace]
+	return wanted
+}
+
+// done notes that a workspace was checked, and says whether that was wanted.
+func (c *checks) done(workspace types.NamespacedName) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, wanted := c.wanted[workspace]
+	delete(c.wanted, workspace)
+	return wanted
+}
+
+// want has a workspace checked soon, whenever it was checked last.
+func (c *checks) want(workspace types.NamespacedName) {
+	c.mu.Lock()
+	if c.wanted == nil {
+		c.wanted = map[types.NamespacedName]struct{}{}
+	}
+	c.wanted[workspace] = struct{}{}
+	c.mu.Unlock()
+	c.queue.enqueue(workspace)
+}
