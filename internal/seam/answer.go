@@ -71,25 +71,38 @@ func (a *answer) wrong(failed *Error, credential plainCredential, secret string)
 
 // classify says what a status and an error.type mean in the answer of a route, and what to do.
 func classify(r route, status int, typ string) (Kind, string) {
-	switch {
-	case status == http.StatusUnauthorized:
+	switch status {
+	case http.StatusUnauthorized:
 		return Unauthorized, adviceFor401(typ)
-	case status == http.StatusForbidden:
+	case http.StatusForbidden:
 		return Forbidden, r.adviceFor403()
-	case status == http.StatusNotFound && typ == typeSessionNotFound && (r == getClientSession || r == deleteClientSession):
-		return NotFound, "no such client session in the workspace of the credential"
-	case r == getOrCreateClientSession && (status == http.StatusConflict || typ == typeAlreadyExists):
-		return Conflict, "seam has a client session of that user which it neither returns nor extends: delete that one at Seam"
-	case status == http.StatusBadRequest, r == getOrCreateClientSession && status == http.StatusNotFound && typ != "":
-		return InvalidRequest, r.adviceFor400()
-	case status == http.StatusTooManyRequests:
+	case http.StatusTooManyRequests:
 		return RateLimited, "too many requests with this credential; it is asked again later"
-	case status == http.StatusProxyAuthRequired:
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusConflict:
+		return classifyRefusal(r, status, typ)
+	case http.StatusProxyAuthRequired:
 		return Unavailable, "check the proxy"
+	}
+	switch {
 	case status == http.StatusRequestTimeout, status >= 500 && status < 600:
 		return Unavailable, "it is asked again; if this lasts, see whether Seam or a proxy before it is down"
 	case status >= 300 && status < 400:
 		return InvalidResponse, "a redirect, which is not followed: " + checkEndpoint
+	}
+	return InvalidResponse, checkEndpoint
+}
+
+// classifyRefusal is classify for statuses whose meaning depends on the route.
+func classifyRefusal(r route, status int, typ string) (Kind, string) {
+	changes := r == getOrCreateClientSession
+	selects := r == getClientSession || r == deleteClientSession
+	switch {
+	case selects && status == http.StatusNotFound && typ == typeSessionNotFound:
+		return NotFound, "no such client session in the workspace of the credential"
+	case changes && (status == http.StatusConflict || typ == typeAlreadyExists):
+		return Conflict, "seam has a client session of that user which it neither returns nor extends: delete that one at Seam"
+	case status == http.StatusBadRequest, changes && status == http.StatusNotFound && typ != "":
+		return InvalidRequest, r.adviceFor400()
 	}
 	return InvalidResponse, checkEndpoint
 }

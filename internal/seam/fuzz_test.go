@@ -206,3 +206,72 @@ func expectSendable(t *testing.T, secret plainCredential) {
 		t.Fatalf("%q can't be sent: %v", secret.value, err)
 	}
 }
+
+func FuzzDecodeWorkspace(f *testing.F) {
+	for _, body := range []string{
+		``, `null`, `{"workspace":{"workspace_id":"w","name":"n","is_sandbox":true},"ok":true}`, `{"workspace":{"workspace_id":"v"}}`,
+		`{"workspace":{"workspace_id":"w","name":"seam_apikey1_token"}}`, `{"workspace":null,"ok":false}`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		credential := plainCredential{kind: apiKey, value: "seam_apikey1_token", workspaceID: "w"}
+		for _, credential.workspaceID = range []string{"", "w"} {
+			workspace, err := decodeWorkspace(body, credential)
+			if (workspace == nil) == (err == nil) {
+				t.Fatalf("got %v and %v", workspace, err)
+			}
+			if err != nil {
+				expectPlain(t, err, InvalidResponse, Mismatch)
+				continue
+			}
+			if !identifier.MatchString(workspace.ID) || credential.workspaceID != "" && workspace.ID != "w" ||
+				len(workspace.Name) > utf8.UTFMax*maxWorkspaceName || strings.ContainsFunc(workspace.Name, unicode.IsControl) ||
+				strings.Contains(workspace.ID+workspace.Name, credential.value) {
+				t.Fatalf("got %+v", workspace)
+			}
+		}
+	})
+}
+
+func FuzzDecodeDeletions(f *testing.F) {
+	for _, body := range []string{
+		``, `null`, `{"events":[]}`, `{"events":[null,{}],"ok":true}`,
+		`{"events":[{"event_type":"client_session.deleted","event_id":"e","client_session_id":"s","workspace_id":"w",` +
+			`"occurred_at":"2030-01-01T00:00:00.5Z"}]}`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		credential := plainCredential{kind: apiKey, value: "seam_apikey1_token", workspaceID: "w"}
+		deletions, err := decodeDeletions(body, credential, 3)
+		if (deletions == nil) == (err == nil) {
+			t.Fatalf("got %v and %v", deletions, err)
+		}
+		if err != nil {
+			expectPlain(t, err, InvalidResponse)
+			return
+		}
+		if len(deletions.Events) >= 3 && !deletions.Full {
+			t.Fatalf("%d events are not full", len(deletions.Events))
+		}
+		for _, event := range deletions.Events {
+			year := event.OccurredAt.Year()
+			if !identifier.MatchString(event.EventID) || !identifier.MatchString(event.ClientSessionID) || event.WorkspaceID != "w" ||
+				!event.OccurredAt.IsZero() && (year < 1970 || year > 9999) {
+				t.Fatalf("got %+v", event)
+			}
+		}
+	})
+}
+
+func FuzzDecodeDone(f *testing.F) {
+	for _, body := range []string{``, `{}`, `{"ok":true}`, `{"ok":false}`, `null`, `[]`} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if err := decodeDone(body); err != nil {
+			expectPlain(t, err, InvalidResponse)
+		}
+	})
+}

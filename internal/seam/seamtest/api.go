@@ -73,17 +73,9 @@ func (s *Server) serve(act func(*exchange)) http.HandlerFunc {
 
 		s.mu.Lock()
 		x := &exchange{server: s, w: w, r: r}
-		badShape := !badJSON && len(body) > 0 && json.Unmarshal(body, &x.request) != nil
-		x.call = s.callOf(r, x.request, body)
+		x.read(body, badJSON)
 		end := s.begin(x.call)
 		defer end()
-		x.failure = &failure{http.StatusBadRequest, "invalid_input", "a field is not of the type that it must be"}
-		if !badJSON && !badShape {
-			x.who, x.failure = s.authenticate(x.call)
-		}
-		if x.failure == nil {
-			x.find()
-		}
 		fault, failing := s.faults.of(x)
 		if x.failure == nil && (!failing || fault.acts) {
 			act(x)
@@ -107,8 +99,17 @@ func (s *Server) serve(act func(*exchange)) http.HandlerFunc {
 	}
 }
 
-// find notes the session that the call is about, if there is one. The lock is held.
-func (x *exchange) find() {
+// read notes what is asked, who asks, and the session that it is about, if there is one. The lock is held.
+func (x *exchange) read(body []byte, badJSON bool) {
+	badShape := !badJSON && len(body) > 0 && json.Unmarshal(body, &x.request) != nil
+	x.call = x.server.callOf(x.r, x.request, body)
+	if badJSON || badShape {
+		x.failure = &failure{http.StatusBadRequest, "invalid_input", "a field is not of the type that it must be"}
+		return
+	}
+	if x.who, x.failure = x.server.authenticate(x.call); x.failure != nil {
+		return
+	}
 	if i := x.server.asked(x.who, x.request); i >= 0 {
 		session := x.server.sessions[i]
 		x.session = &session

@@ -31,15 +31,16 @@ func getOrCreateClientSession(x *exchange) {
 		return
 	}
 	i, match := s.match(x.who, *key, x.call.At)
-	switch {
-	case match == Refused:
+	switch match {
+	case Refused:
 		x.failure = errExists
 		return
-	case match == Conflicting:
+	case Conflicting:
 		x.failure = errConflict
 		return
-	case match == Replaced:
+	case Replaced:
 		s.remove(i)
+	case Returned, Doubled:
 	}
 	session := s.newSession()
 	session.WorkspaceID, session.UserIdentifierKey, session.ExpiresAt = x.who.workspace, *key, x.call.At.Add(defaultLifetime)
@@ -76,7 +77,7 @@ func (s *Server) match(who caller, key string, now time.Time) (int, Match) {
 // apply gives a session what the request asks for.
 func (x *exchange) apply(session *Session, existing bool) {
 	b, request := x.server.behaviour, x.request
-	if ends := request.ExpiresAt; ends != nil && !(existing && b.KeepsEnd) {
+	if ends := request.ExpiresAt; ends != nil && (!existing || !b.KeepsEnd) {
 		session.ExpiresAt = *ends
 		if latest := x.call.At.Add(b.MaxLifetime); b.MaxLifetime > 0 && ends.After(latest) {
 			session.ExpiresAt = latest

@@ -28,7 +28,7 @@ func (s *Server) noteDeletion(session Session) {
 
 // listEvents is /events/list.
 func listEvents(x *exchange) {
-	from, to := time.Time{}, time.Time{}
+	var from, to time.Time
 	switch request := x.request; {
 	case (request.Since == nil) == (request.Between == nil), request.Between != nil && len(request.Between) != 2:
 		x.failure = &failure{http.StatusBadRequest, "invalid_input", "exactly one of since and between must be given"}
