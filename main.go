@@ -330,6 +330,7 @@ func newSeamClient(o *options, mgr ctrl.Manager) (*seam.Client, error) {
 	err = errors.Join(
 		ctrlmetrics.Registry.Register(paused),
 		ctrlmetrics.Registry.Register(metrics.NewSessions(mgr.GetCache(), mgr.Elected(), clock.RealClock{})),
+		ctrlmetrics.Registry.Register(metrics.NewWorkspaces(mgr.GetCache(), mgr.Elected())),
 	)
 	return seamClient, err
 }

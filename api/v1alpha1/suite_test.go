@@ -21,7 +21,7 @@ var (
 
 func TestAPI(t *testing.T) {
 	RegisterFailHandler(Fail)
-	RunSpecs(t, "The API of SeamClientSession")
+	RunSpecs(t, "The API")
 }
 
 var _ = BeforeSuite(func() {

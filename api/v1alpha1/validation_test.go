@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
@@ -33,6 +34,9 @@ func entries(n int) string {
 const (
 	secretName    = "must be the name of a Secret: lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit"
 	secretKey     = "must be a key of a Secret: letters, digits, '-', '_' and '.'"
+	workspaceName = "must be the name of a SeamWorkspace: lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit"
+	namespaceName = "must be the name of a namespace: lower-case letters, digits and '-', beginning and ending with a letter or digit"
+	oneCredential = "set exactly one of credentialSecretRef and workspaceRef"
 	oneSelector   = "set exactly one of clientSessionID, userIdentifierKey and userIdentifierKeySecretRef"
 	duration      = "must be a duration such as 30s, 10m or 1h30m"
 	foreignDomain = "keys under kubernetes.io and k8s.io are not allowed, but for app.kubernetes.io: Kubernetes could act on them; use a domain of your own"
@@ -40,6 +44,7 @@ const (
 	secretType    = "Kubernetes acts on Secrets of this type: use Opaque"
 	templateKey   = "every key must be a key of a Secret: at most 253 letters, digits, '-', '_' and '.', not beginning with '..'"
 	key           = "userIdentifierKeySecretRef: {name: jane-key, key: key}"
+	asKey         = "clientSessionID: null, userIdentifierKeySecretRef: {name: jane, key: key}"
 )
 
 // Every rule and bound of the kind, with what it lets through, what it refuses, and what it says. The object is called
@@ -73,7 +78,8 @@ var _ = DescribeTable("A spec is validated", func(ctx context.Context, accepted,
 	Entry("the key's key is not empty", `{}`, `{clientSessionID: null, userIdentifierKeySecretRef: {name: a, key: ""}}`, "spec.userIdentifierKeySecretRef.key in body should be at least 1 chars long"),
 	Entry("the key's key is short", `{clientSessionID: null, userIdentifierKeySecretRef: {name: a, key: `+x(253)+`}}`, `{clientSessionID: null, userIdentifierKeySecretRef: {name: a, key: `+x(254)+`}}`, "spec.userIdentifierKeySecretRef.key: Too long"),
 
-	Entry("a credential is needed", `{}`, `{credentialSecretRef: null}`, "spec.credentialSecretRef: Required value"),
+	Entry("a credential is needed", `{}`, `{credentialSecretRef: null}`, oneCredential),
+	Entry("a credential and a workspace are too much", `{credentialSecretRef: null, workspaceRef: {name: w}}`, `{workspaceRef: {name: w}}`, oneCredential),
 	Entry("the credential's Secret is named", `{}`, `{credentialSecretRef: {name: null}}`, "spec.credentialSecretRef.name: Required value"),
 	Entry("the credential's Secret has a name", `{}`, `{credentialSecretRef: {name: ""}}`, "spec.credentialSecretRef.name in body should be at least 1 chars long"),
 	Entry("the credential's Secret is named properly", `{credentialSecretRef: {name: a.b-c.1}}`, `{credentialSecretRef: {name: -a}}`, secretName),
@@ -81,6 +87,16 @@ var _ = DescribeTable("A spec is validated", func(ctx context.Context, accepted,
 	Entry("the credential's key is one", `{credentialSecretRef: {key: A.b-_1}}`, `{credentialSecretRef: {key: a b}}`, secretKey),
 	Entry("the credential's key is not empty", `{credentialSecretRef: {key: a}}`, `{credentialSecretRef: {key: ""}}`, "spec.credentialSecretRef.key in body should be at least 1 chars long"),
 	Entry("the credential's key is short", `{credentialSecretRef: {key: `+x(253)+`}}`, `{credentialSecretRef: {key: `+x(254)+`}}`, "spec.credentialSecretRef.key: Too long"),
+
+	Entry("the workspace is named", `{credentialSecretRef: null, workspaceRef: {name: a}}`, `{credentialSecretRef: null, workspaceRef: {}}`, "spec.workspaceRef.name: Required value"),
+	Entry("the workspace has a name", `{credentialSecretRef: null, workspaceRef: {name: a}}`, `{credentialSecretRef: null, workspaceRef: {name: ""}}`, "spec.workspaceRef.name in body should be at least 1 chars long"),
+	Entry("the workspace has a short name", `{credentialSecretRef: null, workspaceRef: {name: `+x(253)+`}}`, `{credentialSecretRef: null, workspaceRef: {name: `+x(254)+`}}`, "spec.workspaceRef.name: Too long: may not be more than 253"),
+	Entry("the workspace is named properly", `{credentialSecretRef: null, workspaceRef: {name: a.b-c.1}}`, `{credentialSecretRef: null, workspaceRef: {name: a_b}}`, workspaceName),
+	Entry("the workspace's namespace is not empty", `{credentialSecretRef: null, workspaceRef: {name: a, namespace: b}}`, `{credentialSecretRef: null, workspaceRef: {name: a, namespace: ""}}`, "spec.workspaceRef.namespace in body should be at least 1 chars long"),
+	Entry("the workspace's namespace is short", `{credentialSecretRef: null, workspaceRef: {name: a, namespace: `+x(63)+`}}`, `{credentialSecretRef: null, workspaceRef: {name: a, namespace: `+x(64)+`}}`, "spec.workspaceRef.namespace: Too long: may not be more than 63"),
+	Entry("the workspace's namespace is one", `{credentialSecretRef: null, workspaceRef: {name: a, namespace: a-1}}`, `{credentialSecretRef: null, workspaceRef: {name: a, namespace: a.b}}`, namespaceName),
+	Entry("the workspace says which it is", `{credentialSecretRef: null, workspaceRef: {name: a}}`, `{credentialSecretRef: null, workspaceRef: {name: a}, workspaceID: w}`, "the SeamWorkspace says which workspace it is: leave out workspaceID"),
+	Entry("secret.name is not the user's key, with a workspace either", `{credentialSecretRef: null, workspaceRef: {name: jane}}`, `{credentialSecretRef: null, workspaceRef: {name: jane}, `+asKey+`}`, "the token would overwrite the user identifier key"),
 
 	Entry("workspaceID is not empty", `{workspaceID: w}`, `{workspaceID: ""}`, "spec.workspaceID in body should be at least 1 chars long"),
 	Entry("workspaceID is short", `{workspaceID: `+x(64)+`}`, `{workspaceID: `+x(65)+`}`, "spec.workspaceID: Too long: may not be more than 64"),
@@ -186,6 +202,20 @@ var _ = Describe("A SeamClientSession", func() {
 		Expect(object.Object["spec"]).To(Equal(sent.Object["spec"]))
 	})
 
+	It("keeps what is given of a workspace, and puts nothing beside it", func(ctx context.Context) {
+		session, err := create(ctx, "by-workspace", `{credentialSecretRef: null, workspaceRef: {name: a, namespace: b}}`, client.DryRunAll)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(session.Spec.WorkspaceRef).To(Equal(&v1alpha1.WorkspaceReference{Name: "a", Namespace: "b"}))
+		Expect(session.Spec.CredentialSecretRef).To(BeZero())
+		Expect(session.Workspace()).To(Equal(types.NamespacedName{Namespace: "b", Name: "a"}))
+	})
+
+	It("names a workspace of its own namespace, if it gives none", func(ctx context.Context) {
+		session, err := create(ctx, "by-workspace", `{credentialSecretRef: null, workspaceRef: {name: a}}`, client.DryRunAll)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(session.Workspace()).To(Equal(types.NamespacedName{Namespace: "default", Name: "a"}))
+	})
+
 	It("can change all of its spec but the type of the Secret", func(ctx context.Context) {
 		session, err := create(ctx, "changes", `{}`)
 		Expect(err).NotTo(HaveOccurred())
@@ -245,7 +275,7 @@ var _ = Describe("A SeamClientSession", func() {
 		}))
 		Expect(kubectl("get", "seam", "-o", "wide")).To(Equal([]string{
 			"NAME READY SECRET EXPIRES SYNCED REASON SESSION NEXT AGE",
-			"columns True jane-seam 2099-01-01T00:00:00Z False RateLimited cst1 2099-01-01T00:00:00Z <age>",
+			"seamclientsession.connect.seam.co/columns True jane-seam 2099-01-01T00:00:00Z False RateLimited cst1 2099-01-01T00:00:00Z <age>",
 		}))
 	})
 })

@@ -72,6 +72,49 @@ seam_client_session_ready{name="newer",namespace="shop"} 0
 	}
 }
 
+func TestWorkspacesShowWhatTheStatusSays(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	workspace := func(name string, conditions ...metav1.Condition) *v1alpha1.SeamWorkspace {
+		return &v1alpha1.SeamWorkspace{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "platform", Name: name},
+			Status:     v1alpha1.SeamWorkspaceStatus{Conditions: conditions},
+		}
+	}
+	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue}
+	cache := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
+		workspace("new"),
+		workspace("unknown", metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionUnknown}),
+		workspace("polled", ready, metav1.Condition{Type: v1alpha1.ConditionEventsPolled, Status: metav1.ConditionTrue}),
+		workspace("unpolled", ready, metav1.Condition{Type: v1alpha1.ConditionEventsPolled, Status: metav1.ConditionFalse}),
+		workspace("not-to-be-polled", ready),
+	).Build()
+	elected := make(chan struct{})
+	workspaces := NewWorkspaces(cache, elected)
+	if n := testutil.CollectAndCount(workspaces); n != 0 {
+		t.Errorf("a standby shows %d series, want none", n)
+	}
+	close(elected)
+	want := `
+# HELP seam_workspace_events_polled Whether Seam's events could be read for the SeamWorkspace last (1) or not (0). Absent if they are not to be read.
+# TYPE seam_workspace_events_polled gauge
+seam_workspace_events_polled{name="polled",namespace="platform"} 1
+seam_workspace_events_polled{name="unpolled",namespace="platform"} 0
+# HELP seam_workspace_ready Whether Seam takes the credential of the SeamWorkspace, and it is of the right workspace (1) or not (0).
+# TYPE seam_workspace_ready gauge
+seam_workspace_ready{name="new",namespace="platform"} 0
+seam_workspace_ready{name="not-to-be-polled",namespace="platform"} 1
+seam_workspace_ready{name="polled",namespace="platform"} 1
+seam_workspace_ready{name="unknown",namespace="platform"} 0
+seam_workspace_ready{name="unpolled",namespace="platform"} 1
+`
+	if err := testutil.CollectAndCompare(workspaces, strings.NewReader(want)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOverdueIsTheLatestFetchThatIsStillToCome(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	ago := func(d time.Duration) metav1.Time { return metav1.NewTime(now.Add(-d)) }

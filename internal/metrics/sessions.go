@@ -18,14 +18,14 @@ import (
 const scrapeTimeout = 5 * time.Second
 
 var (
-	sessionLabels = []string{"namespace", "name"}
+	objectLabels = []string{"namespace", "name"}
 
 	ready = prometheus.NewDesc("seam_client_session_ready",
-		"Whether a usable token is in the Secret of the SeamClientSession (1) or not (0).", sessionLabels, nil)
+		"Whether a usable token is in the Secret of the SeamClientSession (1) or not (0).", objectLabels, nil)
 	expiration = prometheus.NewDesc("seam_client_session_expiration_timestamp_seconds",
-		"When the session ends, in seconds since the epoch. Absent if it does not end.", sessionLabels, nil)
+		"When the session ends, in seconds since the epoch. Absent if it does not end.", objectLabels, nil)
 	nextFetch = prometheus.NewDesc("seam_client_session_next_fetch_timestamp_seconds",
-		"When Seam is asked about the session again, in seconds since the epoch. Absent while that waits for a change.", sessionLabels, nil)
+		"When Seam is asked about the session again, in seconds since the epoch. Absent while that waits for a change.", objectLabels, nil)
 	byReason = prometheus.NewDesc("seam_client_sessions",
 		"How many SeamClientSessions there are, by namespace and by the reason of their condition Synced.", []string{"namespace", "reason"}, nil)
 	overdue = prometheus.NewDesc("seam_fetch_overdue_seconds",
