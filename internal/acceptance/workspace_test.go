@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -114,7 +115,8 @@ var _ = Describe("A SeamWorkspace with two hundred sessions of two teams", Order
 			if found == nil || found.Reason != v1alpha1.ReasonNotGranted {
 				return ""
 			}
-			return found.Message
+			said, _, _ := strings.Cut(found.Message, "; attempts fail since ")
+			return said
 		}
 		for name, namespace := range map[string]string{"others": platform.namespace, "elsewhere": yard.namespace} {
 			Eventually(func() string { return message(name) }).Should(Equal(`there is no SeamWorkspace "production" of namespace "` + namespace +
