@@ -643,12 +643,12 @@ var _ = Describe("A running operator with a SeamWorkspace", func() {
 		p.clock.Step(pace)
 		reads := w.requests.reads("seam")
 		edit(grant)
-		Eventually(w.reasons).WithTimeout(soon).Should(Equal(map[string]int{v1alpha1.ReasonFetched: aHundred}))
+		w.noticedSoon(v1alpha1.ReasonFetched, aHundred)
 		Expect(w.requests.reads("seam") - reads).To(BeNumerically("<=", 2))
 		Expect(p.seam.CallsTo(getPath)).To(Equal(aHundred))
 
 		edit(func(s *v1alpha1.SeamWorkspaceSpec) { s.Grants = nil })
-		Eventually(w.reasons).WithTimeout(soon).Should(Equal(map[string]int{v1alpha1.ReasonNotGranted: aHundred}))
+		w.noticedSoon(v1alpha1.ReasonNotGranted, aHundred)
 		p.expectAllReady()
 	})
 
@@ -656,11 +656,11 @@ var _ = Describe("A running operator with a SeamWorkspace", func() {
 		p.workspaceCredential("seam_revoked")
 		p.clock.Step(pace)
 		edit(grant)
-		Eventually(w.reasons).WithTimeout(soon).Should(Equal(map[string]int{v1alpha1.ReasonWorkspaceNotReady: aHundred}))
+		w.noticedSoon(v1alpha1.ReasonWorkspaceNotReady, aHundred)
 		Eventually(func() metav1.Condition { return p.workspaceCondition(v1alpha1.ConditionReady) }).WithTimeout(soon).
 			Should(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonUnauthorized))
 		p.clock.Step(pace)
 		p.workspaceCredential(seamtest.APIKey1)
-		Eventually(w.reasons).WithTimeout(soon).Should(Equal(map[string]int{v1alpha1.ReasonFetched: aHundred}))
+		w.noticedSoon(v1alpha1.ReasonFetched, aHundred)
 	})
 })
