@@ -12,11 +12,12 @@ const (
 	keepFor = time.Second
 	// tickInterval is how often the pool looks at the time while somebody waits.
 	tickInterval = time.Second
-	// aloneRatio is how many times as many calls as are free a credential may have under way: a credential alone gets three
-	// quarters of all, two get three sevenths each, and so on, and there is always room for one more.
+	// aloneRatio is how many times as many calls as are free a credential may have under way: one alone gets three quarters
+	// of all. Where others have some too, the reserve counts as taken.
 	aloneRatio = 3
-	// steadyPart is the part of all calls that is left to steady credentials: a seventh.
-	steadyPart = 7
+	// reservePart is the part of all calls, a seventh, that is kept for credentials that have none under way: however soon
+	// others take all that they may, and then turn slow, there is room for one more.
+	reservePart = 7
 	// slowPart is the part of all calls beyond which slow credentials start none: a third.
 	slowPart = 3
 )
@@ -131,20 +132,26 @@ func (p *pool) advance(now time.Time) {
 
 // admits says whether a class can have one more call, if there is one left.
 func (p *pool) admits(c class) bool {
-	untrusted := p.byClass[untried]+p.byClass[slow] < p.size-p.size/steadyPart
+	untrusted := p.byClass[untried] + p.byClass[slow]
 	switch c {
 	case untried:
-		return untrusted
+		return untrusted < p.size-(p.reserve()+1)/2 // the other half is for steady ones, should all of these be slow
 	case slow:
-		return untrusted && p.byClass[slow] < max(1, p.size/slowPart)
+		return untrusted < p.size-p.reserve() && p.byClass[slow] < max(1, p.size/slowPart)
 	}
 	return true
 }
 
 // leavesRoom says whether there is a call left that the credential can make without taking what is left for others.
 func (p *pool) leavesRoom(t *throttle) bool {
-	return t.account.inFlight() < aloneRatio*(p.size-p.inFlight)
+	mine, free := t.account.inFlight(), p.size-p.inFlight
+	if mine > 0 && mine < p.inFlight { // others have some too
+		free -= p.reserve()
+	}
+	return mine < aloneRatio*free
 }
+
+func (p *pool) reserve() int { return p.size / reservePart }
 
 // settle brings up to date what the pool knows of a credential that has changed.
 func (p *pool) settle(now time.Time, t *throttle) {
@@ -184,7 +191,7 @@ func (p *pool) wakeFree(now time.Time) []Waiter {
 }
 
 // next returns the credential whose turn it is, or nil if none with waiters can make a call. Those that it passes over have
-// at least aloneRatio calls each, so there are few.
+// a call each, so there are few.
 func (p *pool) next() *throttle {
 	for range classes {
 		c := p.turn

@@ -232,6 +232,21 @@ func TestPoolLeavesAHealthyCredentialUnharmed(t *testing.T) {
 			w.run(10*time.Second + near)
 		}
 	}
+	inTurn := func(n int) func(*world) { // as many become busy one after the other, and are slow from then on
+		return func(w *world) {
+			var others []*tenant
+			for range n {
+				others = append(others, w.tenant(near))
+				others[len(others)-1].want("before", 100, false)
+			}
+			w.run(10 * time.Second)
+			for _, other := range others {
+				other.latency = far
+				other.want("ns", 100, true)
+				w.run(3 * time.Second)
+			}
+		}
+	}
 	for _, test := range []struct {
 		name   string
 		others func(*world)
@@ -250,6 +265,10 @@ func TestPoolLeavesAHealthyCredentialUnharmed(t *testing.T) {
 		{"1 turns slow, it is new", turn(1), false, 0},
 		{"3 turn slow", turn(3), true, 0},
 		{"3 turn slow, it is new", turn(3), false, 0},
+		{"3 turn slow one after the other", inTurn(3), true, 0},
+		{"3 turn slow one after the other, it is new", inTurn(3), false, 0},
+		{"6 turn slow one after the other", inTurn(6), true, 0},
+		{"6 turn slow one after the other, it is new", inTurn(6), false, 0},
 		{"20 are busy", func(w *world) { w.crowd(20, near); w.run(10 * time.Second) }, true, near},
 		{"100 are busy", func(w *world) { w.crowd(100, near); w.run(20 * time.Second) }, true, time.Second},
 		{"100 are busy, it is new", func(w *world) { w.crowd(100, near); w.run(20 * time.Second) }, false, time.Second},
