@@ -9,7 +9,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -73,6 +75,41 @@ var _ = Describe("A reconcile that is given up while Seam is called", func() {
 		Expect(result.RequeueAfter).To(And(BeNumerically(">", 0), BeNumerically("<=", time.Minute)))
 	})
 })
+
+var _ = Describe("Labels and annotations that the API server refuses to restore", func() {
+	DescribeTable("are tried again with a pause, and are back once it takes them", func(sinceCall time.Duration, refused func(*corev1.Secret) bool) {
+		w := newWorld()
+		w.ready("jane")
+		before := w.secret("jane")
+		w.advance(sinceCall)
+		w.interfere = func(_ string, object client.Object) error {
+			if s, ok := object.(*corev1.Secret); ok && refused(s) {
+				return apierrors.NewForbidden(corev1.Resource("secrets"), "jane", errors.New("a policy says so"))
+			}
+			return nil
+		}
+		w.changeSecret("jane", func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationSession] = "john" })
+		w.settle("jane")
+		w.throughout(time.Hour, func() { w.expectReady("jane") })
+		w.expectPaced()
+		Expect(w.writesOf("*v1.Secret jane")).To(BeNumerically("<=", 20))
+		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed))
+
+		w.interfere = nil
+		w.advance(5 * time.Minute)
+		Expect(content(w.secret("jane"))).To(Equal(content(before)))
+		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionTrue, v1alpha1.ReasonFetched))
+	},
+		Entry("whatever is written, right after a call", time.Second, func(*corev1.Secret) bool { return true }),
+		Entry("whatever is written, long after a call", time.Minute, func(*corev1.Secret) bool { return true }),
+		Entry("but not what is tried, right after a call", time.Second, namesSession),
+		Entry("but not what is tried, long after a call", time.Minute, namesSession),
+	)
+})
+
+func namesSession(s *corev1.Secret) bool {
+	return s.Annotations[v1alpha1.AnnotationClientSessionID] != ""
+}
 
 // duringNextCall restarts the operator, and has something happen while its next call to Seam is under way.
 func (w *world) duringNextCall(do func()) {
