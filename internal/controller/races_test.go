@@ -76,6 +76,54 @@ var _ = Describe("A reconcile that is given up while Seam is called", func() {
 	})
 })
 
+var _ = Describe("A token that ends while Seam is called", func() {
+	It("is said to have ended in that second, and Seam is called again", func() {
+		w := newWorld()
+		ends := dawn.Add(10 * time.Minute)
+		w.seam.Extend(seamtest.JohnSessionID, ends)
+		w.ready("jane")
+		w.clock.SetTime(ends.Add(-3 * time.Second))
+		var jam jam
+		jam.begin()
+		w.seamConfig = func(config *seam.Config) { config.Timeout, config.Instrument = time.Minute, jam.wrap }
+		w.restart()
+		w.request("jane", "now")
+		given := make(chan ctrl.Result, 1)
+		go func() {
+			defer GinkgoRecover()
+			given <- w.reconcile("jane")
+		}()
+		Eventually(jam.waiting).Should(Equal(1))
+		w.expectReady("jane")
+
+		w.clock.SetTime(ends)
+		Eventually(given).Should(Receive(HaveField("RequeueAfter", BeNumerically("~", time.Second, time.Second/2))))
+		Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionExpired))
+		jam.end()
+		w.seam.Extend(seamtest.JohnSessionID, ends.Add(time.Hour))
+		w.settle("jane")
+		w.expectReady("jane")
+	})
+})
+
+var _ = Describe("A token that was extended", func() {
+	It("is Ready until its new end, and no longer, where the operator died before it said so and Seam has been down since", func() {
+		w := newWorld()
+		ends := dawn.Add(10 * time.Minute)
+		w.seam.Extend(seamtest.JohnSessionID, ends)
+		w.ready("jane")
+		extended := ends.Add(time.Hour)
+		w.seam.Extend(seamtest.JohnSessionID, extended)
+		w.clock.SetTime(ends.Add(-time.Minute))
+		w.crash("jane", "patch")
+		w.seam.Fail(seamtest.Outage)
+		w.settle("jane")
+		w.throughout(extended.Add(-time.Second).Sub(w.clock.Now()), func() { w.expectReady("jane") })
+		w.advance(time.Second)
+		Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionExpired))
+	})
+})
+
 var _ = Describe("Labels and annotations that the API server refuses to restore", func() {
 	DescribeTable("are tried again with a pause, and are back once it takes them", func(sinceCall time.Duration, refused func(*corev1.Secret) bool) {
 		w := newWorld()
