@@ -124,6 +124,30 @@ var _ = Describe("A token that was extended", func() {
 	})
 })
 
+var _ = Describe("A Secret that was retained", func() {
+	It("keeps its good token where Seam returns an ended sibling to the object that is made again, which says whose token stays", func() {
+		w := newWorld()
+		w.ready("jane", byKey, retained(v1alpha1.RetentionRetain))
+		Expect(api.Delete(w.ctx, w.session("jane"))).To(Succeed())
+		w.reconcile("jane")
+		w.seam.Replace(seamtest.JohnSessionID, seamtest.Session{
+			ID: "cst2", WorkspaceID: seamtest.Workspace1, UserIdentifierKey: seamtest.JohnUserIdentifierKey,
+			Token: "seam_cst2_token", ExpiresAt: dawn.Add(-time.Hour),
+		})
+		w.create("jane", byKey, retained(v1alpha1.RetentionRetain))
+		w.settle("jane")
+		w.expectReady("jane")
+		Expect(w.token("jane")).To(Equal(seamtest.JohnToken))
+		Expect(w.session("jane").Status.ClientSessionID).To(Equal(seamtest.JohnSessionID))
+		Expect(w.condition("jane", v1alpha1.ConditionSynced).Message).To(ContainSubstring("the token of client session cst1 stays"))
+
+		w.advance(24*time.Hour - time.Second)
+		w.expectReady("jane")
+		w.advance(time.Second)
+		Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionExpired))
+	})
+})
+
 var _ = Describe("Labels and annotations that the API server refuses to restore", func() {
 	DescribeTable("are tried again with a pause, and are back once it takes them", func(sinceCall time.Duration, refused func(*corev1.Secret) bool) {
 		w := newWorld()
