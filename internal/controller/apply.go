@@ -173,7 +173,7 @@ func (r *Reconciler) restore(ctx context.Context, seen *observation, verdict lif
 	before, restored := secret.Restore(current, seen.Session)
 	err := r.client.Patch(ctx, restored, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
-		applied.Problem = writeProblem(seen.Session, err)
+		applied.Problem, applied.LookAgain = writeProblem(seen.Session, err), lifecycle.LookAtConflict(&seen.Session.Status, r.now())
 	}
 	if err == nil {
 		restored = digest(restored)

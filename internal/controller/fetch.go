@@ -61,7 +61,7 @@ func (r *Reconciler) fetch(ctx context.Context, seen *observation, decision life
 		return lifecycle.Fetch{Versions: request.versions}
 	}
 	called := r.now()
-	answer, err := r.call(ctx, seen.Session, request)
+	answer, err := r.call(ctx, seen, request)
 	ended := lifecycle.Fetch{
 		Progress: lifecycle.Answered, Answer: answer, Fingerprint: fingerprint,
 		At: lifecycle.RoundUp(r.clock.Now()), Versions: request.versions,
@@ -80,9 +80,16 @@ func (r *Reconciler) fetch(ctx context.Context, seen *observation, decision life
 	return ended
 }
 
-// call calls Seam.
-func (r *Reconciler) call(ctx context.Context, session *v1alpha1.SeamClientSession, request request) (*seam.ClientSession, error) {
-	key := client.ObjectKeyFromObject(session)
+// call calls Seam. A call that is under way when the token ends is given up, and made anew once the status says so: Seam can
+// take half a minute to answer, and Ready must not say yes for so long.
+func (r *Reconciler) call(ctx context.Context, seen *observation, request request) (*seam.ClientSession, error) {
+	key := client.ObjectKeyFromObject(seen.Session)
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	if now := r.clock.Now(); !lifecycle.TokenEnds(seen.Secret, &seen.Session.Status, now).IsZero() {
+		timer := r.clock.AfterFunc(lifecycle.TokenEnds(seen.Secret, &seen.Session.Status, now).Sub(now), giveUp)
+		defer timer.Stop()
+	}
 	return request.connection.GetClientSession(ctx, request.selector, seam.Waiter{
 		Key:   key.String(),
 		Group: key.Namespace,
@@ -117,8 +124,10 @@ func (r *Reconciler) failed(seen *observation, err error, ended lifecycle.Fetch)
 			Progress: lifecycle.Prevented, Problem: lifecycle.HeldProblem(seen.Session, held),
 			LookAgain: held.Until, Versions: ended.Versions,
 		})
-	case !errors.As(err, &refusal): // no call was free, or it was given up: the time for this reconcile is over, or this process ends
+	case errors.As(err, &held):
 		return lifecycle.Fetch{Progress: lifecycle.Queued, LookAgain: r.now().Add(slotFallback)}
+	case !errors.As(err, &refusal): // it was given up: the token ends, the time for this reconcile is over, or this process ends
+		return lifecycle.Fetch{Progress: lifecycle.Queued, LookAgain: r.now()}
 	}
 	ended.Progress, ended.SeamTime = lifecycle.Failed, refusal.Date
 	ended.Problem = lifecycle.SeamProblem(seen.Session, refusal, lifecycle.SameRequest(&seen.Session.Status, ended.Fingerprint), r.clock.Now())

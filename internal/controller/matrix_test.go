@@ -148,6 +148,7 @@ var _ = Describe("When asking Seam fails", func() {
 				w.expectNoSecret("jane")
 				Expect(w.eventReasons()).To(Equal([]string{s.synced}))
 
+				w.seam.Extend(seamtest.JohnSessionID, w.ends.Add(24*time.Hour)) // two intervals without jitter are all of its life
 				w.end(s.what)
 				w.expectRecovery()
 			})

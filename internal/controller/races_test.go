@@ -9,7 +9,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -73,6 +75,113 @@ var _ = Describe("A reconcile that is given up while Seam is called", func() {
 		Expect(result.RequeueAfter).To(And(BeNumerically(">", 0), BeNumerically("<=", time.Minute)))
 	})
 })
+
+var _ = Describe("A token that ends while Seam is called", func() {
+	It("is said to have ended in that second, and Seam is called again", func() {
+		w := newWorld()
+		ends := dawn.Add(10 * time.Minute)
+		w.seam.Extend(seamtest.JohnSessionID, ends)
+		w.ready("jane")
+		w.clock.SetTime(ends.Add(-3 * time.Second))
+		var jam jam
+		jam.begin()
+		w.seamConfig = func(config *seam.Config) { config.Timeout, config.Instrument = time.Minute, jam.wrap }
+		w.restart()
+		w.request("jane", "now")
+		given := make(chan ctrl.Result, 1)
+		go func() {
+			defer GinkgoRecover()
+			given <- w.reconcile("jane")
+		}()
+		Eventually(jam.waiting).Should(Equal(1))
+		w.expectReady("jane")
+
+		w.clock.SetTime(ends)
+		Eventually(given).Should(Receive(HaveField("RequeueAfter", BeNumerically("~", time.Second, time.Second/2))))
+		Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionExpired))
+		jam.end()
+		w.seam.Extend(seamtest.JohnSessionID, ends.Add(time.Hour))
+		w.settle("jane")
+		w.expectReady("jane")
+	})
+})
+
+var _ = Describe("A token that was extended", func() {
+	It("is Ready until its new end, and no longer, where the operator died before it said so and Seam has been down since", func() {
+		w := newWorld()
+		ends := dawn.Add(10 * time.Minute)
+		w.seam.Extend(seamtest.JohnSessionID, ends)
+		w.ready("jane")
+		extended := ends.Add(time.Hour)
+		w.seam.Extend(seamtest.JohnSessionID, extended)
+		w.clock.SetTime(ends.Add(-time.Minute))
+		w.crash("jane", "patch")
+		w.seam.Fail(seamtest.Outage)
+		w.settle("jane")
+		w.throughout(extended.Add(-time.Second).Sub(w.clock.Now()), func() { w.expectReady("jane") })
+		w.advance(time.Second)
+		Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionExpired))
+	})
+})
+
+var _ = Describe("A Secret that was retained", func() {
+	It("keeps its good token where Seam returns an ended sibling to the object that is made again, which says whose token stays", func() {
+		w := newWorld()
+		w.ready("jane", byKey, retained(v1alpha1.RetentionRetain))
+		Expect(api.Delete(w.ctx, w.session("jane"))).To(Succeed())
+		w.reconcile("jane")
+		w.seam.Replace(seamtest.JohnSessionID, seamtest.Session{
+			ID: "cst2", WorkspaceID: seamtest.Workspace1, UserIdentifierKey: seamtest.JohnUserIdentifierKey,
+			Token: "seam_cst2_token", ExpiresAt: dawn.Add(-time.Hour),
+		})
+		w.create("jane", byKey, retained(v1alpha1.RetentionRetain))
+		w.settle("jane")
+		w.expectReady("jane")
+		Expect(w.token("jane")).To(Equal(seamtest.JohnToken))
+		Expect(w.session("jane").Status.ClientSessionID).To(Equal(seamtest.JohnSessionID))
+		Expect(w.condition("jane", v1alpha1.ConditionSynced).Message).To(ContainSubstring("the token of client session cst1 stays"))
+
+		w.advance(24*time.Hour - time.Second)
+		w.expectReady("jane")
+		w.advance(time.Second)
+		Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionExpired))
+	})
+})
+
+var _ = Describe("Labels and annotations that the API server refuses to restore", func() {
+	DescribeTable("are tried again with a pause, and are back once it takes them", func(sinceCall time.Duration, refused func(*corev1.Secret) bool) {
+		w := newWorld()
+		w.ready("jane")
+		before := w.secret("jane")
+		w.advance(sinceCall)
+		w.interfere = func(_ string, object client.Object) error {
+			if s, ok := object.(*corev1.Secret); ok && refused(s) {
+				return apierrors.NewForbidden(corev1.Resource("secrets"), "jane", errors.New("a policy says so"))
+			}
+			return nil
+		}
+		w.changeSecret("jane", func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationSession] = "john" })
+		w.settle("jane")
+		w.throughout(time.Hour, func() { w.expectReady("jane") })
+		w.expectPaced()
+		Expect(w.writesOf("*v1.Secret jane")).To(BeNumerically("<=", 20))
+		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed))
+
+		w.interfere = nil
+		w.advance(5 * time.Minute)
+		Expect(content(w.secret("jane"))).To(Equal(content(before)))
+		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionTrue, v1alpha1.ReasonFetched))
+	},
+		Entry("whatever is written, right after a call", time.Second, func(*corev1.Secret) bool { return true }),
+		Entry("whatever is written, long after a call", time.Minute, func(*corev1.Secret) bool { return true }),
+		Entry("but not what is tried, right after a call", time.Second, namesSession),
+		Entry("but not what is tried, long after a call", time.Minute, namesSession),
+	)
+})
+
+func namesSession(s *corev1.Secret) bool {
+	return s.Annotations[v1alpha1.AnnotationClientSessionID] != ""
+}
 
 // duringNextCall restarts the operator, and has something happen while its next call to Seam is under way.
 func (w *world) duringNextCall(do func()) {

@@ -30,7 +30,7 @@ type Reconciler struct {
 	live   client.Reader
 	seam   *seam.Client
 	events recorder.EventRecorder
-	clock  clock.Clock
+	clock  clock.WithDelayedExecution
 
 	// namespaces are those that the operator is installed for; none if it is for all.
 	namespaces []string

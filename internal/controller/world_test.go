@@ -125,13 +125,8 @@ func (w *world) cachedClient() client.Client {
 			return listByController(ctx, c, list, opts...)
 		},
 		Create: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.CreateOption) error {
-			if slices.Contains(opts, client.CreateOption(client.DryRunAll)) { // is refused as it would be, and writes nothing
-				if w.interfere != nil && w.interfere("create", object) != nil {
-					return w.interfere("create", object)
-				}
-				return c.Create(ctx, object, opts...)
-			}
-			if err := w.beforeWrite("create", object); err != nil {
+			dryRun := slices.Contains(opts, client.CreateOption(client.DryRunAll))
+			if err := w.beforeWriteOf("create", object, dryRun); err != nil {
 				return err
 			}
 			return c.Create(ctx, object, opts...)
@@ -143,7 +138,8 @@ func (w *world) cachedClient() client.Client {
 			return c.Update(ctx, object, opts...)
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, opts ...client.PatchOption) error {
-			if err := w.beforeWrite("patch", object); err != nil {
+			dryRun := slices.Contains(opts, client.PatchOption(client.DryRunAll))
+			if err := w.beforeWriteOf("patch", object, dryRun); err != nil {
 				return err
 			}
 			return c.Patch(ctx, object, patch, opts...)
@@ -201,7 +197,14 @@ func listSessions(ctx context.Context, c client.Reader, sessions *v1alpha1.SeamC
 }
 
 func (w *world) beforeWrite(verb string, object client.Object) error {
-	w.writes.add(verb, object)
+	return w.beforeWriteOf(verb, object, false)
+}
+
+// beforeWriteOf is beforeWrite for what may be a dry run: that is refused as the write would be, and writes nothing.
+func (w *world) beforeWriteOf(verb string, object client.Object, dryRun bool) error {
+	if !dryRun {
+		w.writes.add(verb, object)
+	}
 	if w.interfere == nil {
 		return nil
 	}

@@ -97,10 +97,25 @@ const stalledMessage = "only a change of this object helps: Synced says which"
 // holdsToken says whether the Secret holds a token for the spec, be it one that has ended.
 func holdsToken(s secret.State) bool { return s.Ours && s.DataIntact && s.ForSpec }
 
-// tokenEnded says whether the token in the Secret has ended: by its own word, or because Seam has ended it early.
+// tokenEnded says whether the token in the Secret has ended: by its own word, or because Seam has ended it early, which is
+// what an end says that had come by the time of the last answer. An end that has come since may be older than the Secret.
 func tokenEnded(s secret.State, status v1alpha1.SeamClientSessionStatus, now time.Time) bool {
 	return s.ExpiresAt != nil && !s.ExpiresAt.After(now) ||
-		s.ClientSessionID == status.ClientSessionID && expired(status.ExpiresAt, now)
+		s.ClientSessionID == status.ClientSessionID && expired(status.ExpiresAt, now) &&
+			expired(status.ExpiresAt, timeOf(status.LastFetchTime))
+}
+
+// TokenEnds is when the token in the Secret ends, by its own word or that of the last answer; zero if neither says so, or both
+// are past. Ready ends with it.
+func TokenEnds(s secret.State, status *v1alpha1.SeamClientSessionStatus, now time.Time) time.Time {
+	ends := timeOf(status.ExpiresAt)
+	if own := s.ExpiresAt; holdsToken(s) && own != nil && own.After(now) && (!ends.After(now) || own.Before(ends)) {
+		ends = *own
+	}
+	if !ends.After(now) {
+		return time.Time{}
+	}
+	return ends
 }
 
 // gone says whether the token in the Secret is proven to be of a session that is no more. It stays so until a good answer: an

@@ -146,10 +146,11 @@ func drifted(seen Observation, now time.Time) bool {
 }
 
 // MayRestore says whether labels, annotations and owner references of the Secret are to be restored: they have drifted, and
-// the token has not, so that Seam is not needed for it.
+// the token has not, so that Seam is not needed for it. What the API server refused last is tried together with the next fetch.
 func MayRestore(seen Observation, applied Applied, now time.Time) bool {
 	s := seen.Secret
 	return applied.Effect == Untouched && applied.Problem == nil && !seen.Session.Spec.Suspend &&
+		syncedReason(&seen.Session.Status) != v1alpha1.ReasonSecretWriteFailed &&
 		s.Ours && s.DataIntact && s.ForSpec && !s.Intact && !s.Immutable && !s.TypeDiffers && !seen.Drift.Next().After(now)
 }
 

@@ -27,7 +27,7 @@ func Pause(session *v1alpha1.SeamClientSession, attempt Attempt, now time.Time) 
 	}
 	pause := max(soonest(now, attempt.Decision.LookAgain, attempt.Fetch.LookAgain, attempt.Applied.LookAgain, next), shortest)
 	// No pause outlasts the token: Ready ends with it, and Expiring begins on time.
-	for _, at := range []time.Time{schedule.ExpiringFrom(scheduleInput(session, status)), timeOf(status.ExpiresAt)} {
+	for _, at := range []time.Time{schedule.ExpiringFrom(scheduleInput(session, status)), TokenEnds(attempt.Applied.Secret, status, now)} {
 		if at.After(now) {
 			pause = min(pause, at.Sub(now))
 		}

@@ -62,9 +62,11 @@ func recorded(seen Observation, attempt Attempt, status v1alpha1.SeamClientSessi
 	case fetch.Called():
 		status.FailedFetches = 0
 		status.LastFetchTime = &metav1.Time{Time: fetch.At}
-		if attempt.Applied.Verdict != KeepOther {
-			status = answered(attempt, status, now)
+		if attempt.Applied.Verdict == KeepOther { // what the status says is of the token that stays
+			status.ClientSessionID, status.ExpiresAt = attempt.Applied.Secret.ClientSessionID, optionalTime(attempt.Applied.Secret.ExpiresAt)
+			break
 		}
+		status = answered(attempt, status, now)
 	}
 	switch {
 	case attempt.Applied.Effect == Removed:

@@ -33,6 +33,8 @@ type secrets struct {
 	// watching are the watches under way, by namespace.
 	watching map[string]*watch.FakeWatcher
 	begun    int
+	// ends, if not nil, ends each watch as soon as it has begun.
+	ends func(*watch.FakeWatcher)
 }
 
 func newSecrets() *secrets {
@@ -67,6 +69,9 @@ func (s *secrets) Watch(_ context.Context, _ client.ObjectList, opts ...client.L
 	}
 	s.watching[namespace] = watcher
 	s.begun++
+	if s.ends != nil {
+		s.ends(watcher)
+	}
 	return watcher, nil
 }
 
@@ -303,6 +308,36 @@ func TestWatchesEndWithTheSessionsThatWait(t *testing.T) {
 			t.Error("a watch outlives those who waited")
 		}
 	})
+}
+
+func TestWatchesThatEndAtOnceAreBegunAnewAfterAPause(t *testing.T) {
+	for name, ends := range map[string]func(*watch.FakeWatcher){
+		"closed":  (*watch.FakeWatcher).Stop,
+		"too old": func(w *watch.FakeWatcher) { w.Error(&apierrors.NewResourceExpired("too old").ErrStatus) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWaitingRoom(t, func(t *testing.T, room *waitingRoom) {
+				room.api.ends = func(w *watch.FakeWatcher) {
+					if room.api.begun < 1000 {
+						ends(w)
+					}
+				}
+				room.Add(session("jane"), map[string]string{"seam": ""})
+				for range 3 {
+					synctest.Wait()
+					room.clock.Step(watchRetry)
+				}
+				synctest.Wait()
+				if room.api.begun != 4 {
+					t.Errorf("%d watches in 3 s", room.api.begun)
+				}
+				room.api.ends = nil
+				room.api.put("shop", "seam", "seam_right")
+				room.clock.Step(watchRetry)
+				room.expect(t, "once a watch lasts", "shop/jane")
+			})
+		})
+	}
 }
 
 func TestNamespacesTakeTurns(t *testing.T) {

@@ -2,6 +2,7 @@ package references
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync"
 	"time"
@@ -27,6 +28,9 @@ const (
 	// watchRetry is the pause after a watch that broke.
 	watchRetry = time.Second
 )
+
+// errWatchEnded says that the API server has ended a watch.
+var errWatchEnded = errors.New("the API server has ended the watch")
 
 var secretListKind = corev1.SchemeGroupVersion.WithKind("SecretList")
 
@@ -207,8 +211,8 @@ func (w *Waiting) watch(ctx context.Context, name string) error {
 			return nil
 		case event, open := <-watcher.ResultChan():
 			object, ok := event.Object.(client.Object)
-			if !open || !ok { // an error, such as a version that is too old: begin anew
-				return nil
+			if !open || !ok { // an error, such as a version that is too old, or a server that goes down: begin anew, but not at once
+				return errWatchEnded
 			}
 			if event.Type != watch.Bookmark {
 				w.seen(event.Type, object)
