@@ -250,7 +250,8 @@ func TestErrorOfOtherRoutesSaysWhatToDo(t *testing.T) {
 		{getOrCreateClientSession, seamtest.Forbidden, Forbidden,
 			"seam answered 403 forbidden: the credential may not make or extend client sessions: check what it may do"},
 		{getOrCreateClientSession, seamtest.AnotherSession, Mismatch,
-			"the answer is about another user than was asked for: check the user identifier key and the credential"},
+			"user_identifier_key of the answer, which is about client session \"another_session\", is another than was asked for: " +
+				"check the user identifier key and the credential"},
 		{deleteClientSession, seamtest.Forbidden, Forbidden,
 			"seam answered 403 forbidden: the credential may not delete client sessions: check what it may do"},
 		{deleteClientSession, seamtest.HTML, InvalidResponse,
