@@ -53,10 +53,7 @@ func (r *Reconciler) write(ctx context.Context, seen *observation, answer *seam.
 		applied.Problem = lifecycle.TemplateProblem(err)
 		return applied
 	}
-	if applied.Effect = r.overtaken(ctx, seen.Session); applied.Effect == lifecycle.Untouched && !r.grantsStill(ctx, seen.Session, answer) {
-		applied.Effect = lifecycle.Overtaken
-	}
-	if applied.Effect != lifecycle.Untouched {
+	if applied.Effect = r.unwanted(ctx, seen.Session, answer); applied.Effect != lifecycle.Untouched {
 		return applied
 	}
 	written, err := r.put(ctx, seen.Session, seen.secret, desired)
@@ -113,6 +110,15 @@ func malformed(err error) bool {
 		return false
 	}
 	return slices.ContainsFunc(status.Status().Details.Causes, func(cause metav1.StatusCause) bool { return cause.Field != "" })
+}
+
+// unwanted says whether what Seam answered must not be written any more: the object was overtaken, or is not granted it by now.
+func (r *Reconciler) unwanted(ctx context.Context, session *v1alpha1.SeamClientSession, answer *seam.ClientSession) lifecycle.Effect {
+	effect := r.overtaken(ctx, session)
+	if effect == lifecycle.Untouched && !r.grantsStill(ctx, session, answer) {
+		return lifecycle.Overtaken
+	}
+	return effect
 }
 
 // overtaken says whether the object is gone, or asks for something else than when Seam was called: a Secret that is written

@@ -126,7 +126,7 @@ func ListKeys(keys []string) string {
 	var shown []string
 	for _, key := range keys {
 		// Somebody may have mixed up key and value.
-		if len(shown) < maxListed && len(key) <= longestKey && !(strings.HasPrefix(key, "seam_") || strings.HasPrefix(key, "ey")) {
+		if len(shown) < maxListed && len(key) <= longestKey && !strings.HasPrefix(key, "seam_") && !strings.HasPrefix(key, "ey") {
 			shown = append(shown, strconv.Quote(key))
 		}
 	}
