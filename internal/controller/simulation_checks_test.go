@@ -157,13 +157,15 @@ func (f *simFacts) endedBetween(from, to time.Time) bool {
 // holdBack notes that Seam does not want to be asked with a credential for a while.
 func (s *simulation) holdBack(call *simCall) {
 	credential := simQuestion{credential: call.question.credential, workspace: call.question.workspace}
-	seconds, err := strconv.Atoi(call.response.Header().Get("Retry-After"))
+	pause := call.response.Header().Get("Retry-After")
 	switch {
 	case call.attempt.by != s.operator: // who runs by now has not been told
 	case call.response.Code == http.StatusUnauthorized:
 		s.holds[credential] = s.facts(call.attempt.name).lastCall.Add(simRest)
-	case call.response.Code == http.StatusTooManyRequests && err == nil:
-		s.holds[credential] = s.mono.Now().Add(time.Duration(seconds-1) * time.Second)
+	case call.response.Code == http.StatusTooManyRequests && pause != "":
+		if seconds, err := strconv.Atoi(pause); err == nil { // a date is by Seam's clock, which is not the operator's
+			s.holds[credential] = s.mono.Now().Add(time.Duration(seconds-1) * time.Second)
+		}
 		s.caused() // whoever shares the credential learns of it
 	}
 }
