@@ -61,7 +61,7 @@ func (r *Reconciler) workspaceFor(ctx context.Context, session *v1alpha1.SeamCli
 	if !workspace.DeletionTimestamp.IsZero() {
 		return nil, tenant, nil
 	}
-	if !lifecycle.UsesSelectors(workspace) || len(r.namespaces) > 0 {
+	if !lifecycle.UsesSelectors(workspace) || len(r.namespaces) > 0 || key.Namespace == session.Namespace {
 		return workspace, tenant, nil
 	}
 	if err := r.labels.watch(ctx); err != nil {

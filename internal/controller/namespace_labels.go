@@ -20,7 +20,10 @@ import (
 // namespaceLabels watches the labels of namespaces, from when somebody first asks for them: where no grant selects by
 // labels, no namespace is watched.
 type namespaceLabels struct {
-	cache   cache.Cache // nil where nothing is cached
+	ctx   context.Context // ends with this process
+	cache cache.Cache     // nil where nothing is cached
+	// known and changed are called when the labels of all namespaces are known, and when those of one change.
+	known   func(context.Context)
 	changed func(ctx context.Context, namespace string)
 
 	mu       sync.Mutex
@@ -64,13 +67,24 @@ func (l *namespaceLabels) begin(informer cache.Informer) error {
 	if l.watching {
 		return nil
 	}
+	added := func(obj any) {
+		if informer.HasSynced() { // before that, nobody could be told anything
+			l.tell(nil, obj)
+		}
+	}
 	_, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { l.tell(nil, obj) },
-		UpdateFunc: l.tell,
-		DeleteFunc: func(obj any) { l.tell(obj, nil) },
+		AddFunc: added, UpdateFunc: l.tell, DeleteFunc: func(obj any) { l.tell(obj, nil) },
 	})
-	l.watching = err == nil
-	return err
+	if err != nil {
+		return err
+	}
+	l.watching = true
+	go func() {
+		if toolscache.WaitForCacheSync(l.ctx.Done(), informer.HasSynced) {
+			l.known(l.ctx)
+		}
+	}()
+	return nil
 }
 
 func (l *namespaceLabels) tell(before, after any) {
@@ -78,9 +92,9 @@ func (l *namespaceLabels) tell(before, after any) {
 	is, exists := after.(client.Object)
 	switch {
 	case exists && (!existed || !equality.Semantic.DeepEqual(was.GetLabels(), is.GetLabels())):
-		l.changed(context.Background(), is.GetName())
+		l.changed(l.ctx, is.GetName())
 	case existed && !exists:
-		l.changed(context.Background(), was.GetName())
+		l.changed(l.ctx, was.GetName())
 	}
 }
 

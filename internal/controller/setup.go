@@ -102,7 +102,7 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, options Options) er
 		return err
 	}
 	r := New(mgr.GetClient(), mgr.GetAPIReader(), watcher, mgr.GetEventRecorder(Name), options)
-	r.labels.cache = mgr.GetCache()
+	r.labels.ctx, r.labels.cache = ctx, mgr.GetCache()
 	index := mgr.GetFieldIndexer().IndexField
 	err = errors.Join(
 		index(ctx, &corev1.Secret{}, indexController, controllerUID),
@@ -140,7 +140,7 @@ func New(cached client.Client, live client.Reader, watcher client.WithWatch, eve
 	}
 	r.reader = references.NewReader(live, options.Clock)
 	r.waiting = references.NewWaiting(watcher, r.reader, options.Clock, r.queue.enqueue)
-	r.labels.changed = r.enqueueNamespace
+	r.labels.known, r.labels.changed = r.enqueueAll, r.enqueueNamespace
 	return r
 }
 

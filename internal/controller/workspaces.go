@@ -163,7 +163,7 @@ func (r *WorkspaceReconciler) check(ctx context.Context, seen *workspaceObservat
 func (r *WorkspaceReconciler) poll(ctx context.Context, seen *workspaceObservation, access access, check lifecycle.Check) ([]seam.Deletion, lifecycle.Poll) {
 	now := r.now()
 	next := lifecycle.NextPoll(seen.WorkspaceObservation, now)
-	if access.connection == nil || next.IsZero() || next.After(now) || check.Problem != nil {
+	if access.connection == nil || next.IsZero() || next.After(now) || check.Progress != lifecycle.NotTried {
 		return nil, lifecycle.Poll{}
 	}
 	since := lifecycle.EventsSince(seen.WorkspaceObservation, now)
