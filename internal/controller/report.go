@@ -31,7 +31,7 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, attempt life
 		return ctrl.Result{RequeueAfter: time.Second}, nil // there may be another object of that name
 	}
 	key := client.ObjectKeyFromObject(seen.Session)
-	if effect := attempt.Applied.Effect; effect == lifecycle.Restored || attempt.Decision.Action == lifecycle.Correcting && effect == lifecycle.Written {
+	if attempt.Repaired() {
 		r.memory.corrected(key, r.now())
 	}
 	if seen.Deletion == lifecycle.DeletionHeard && attempt.Fetch.Called() {

@@ -294,6 +294,10 @@ var _ = Describe("Two writers of one Secret", func() {
 		w.advance(10 * time.Minute)
 		w.expectReady("jane")
 		Expect(w.token("jane")).To(Equal(seamtest.JohnToken))
+		Expect(w.session("jane").Status.SecretRepairs).To(HaveValue(And(
+			HaveField("Count", BeEquivalentTo(w.writesOf("*v1.Secret jane")-before)), HaveField("LastManager", "vault-agent"))))
+		Expect(w.events.all()).To(ContainElement(`Normal SecretRepaired: field manager "vault-agent" had changed Secret "jane", and it was corrected`))
+		Expect(w.eventReasons()).To(HaveEach(BeElementOf("TokenWritten", "SecretRepaired", "SecretConflict")))
 	})
 
 	It("that fight over a label leave the session Ready, for its token is good", func() {

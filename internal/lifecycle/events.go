@@ -17,6 +17,7 @@ const (
 	eventSessionReplaced = "SessionReplaced"
 	eventExpiryExtended  = "ExpiryExtended"
 	eventSecretDeleted   = "SecretDeleted"
+	eventSecretRepaired  = "SecretRepaired"
 	eventExpiring        = "Expiring"
 
 	eventWorkspaceChanged = "WorkspaceChanged"
@@ -32,12 +33,25 @@ type Transition struct {
 
 // Transitions says what changed between two statuses of a session.
 func Transitions(session *v1alpha1.SeamClientSession, before, after *v1alpha1.SeamClientSessionStatus, attempt Attempt) []Transition {
-	warnings := warnings(before, after, attempt.Problem())
-	if news := news(session, before, after, attempt.Applied.Effect); news.Reason != "" {
-		news.Type = corev1.EventTypeNormal
-		return append([]Transition{news}, warnings...)
+	var all []Transition
+	effect := attempt.Applied.Effect
+	if attempt.Repaired() {
+		all = append(all, Transition{Type: corev1.EventTypeNormal, Reason: eventSecretRepaired, Note: repairNote(session, after)})
+		effect = Untouched // that it was written is said
 	}
-	return warnings
+	if news := news(session, before, after, effect); news.Reason != "" {
+		news.Type = corev1.EventTypeNormal
+		all = append(all, news)
+	}
+	return append(all, warnings(before, after, attempt.Problem())...)
+}
+
+// repairNote says who had changed the Secret. It is the same each time: the recorder makes one event of them, with a count.
+func repairNote(session *v1alpha1.SeamClientSession, after *v1alpha1.SeamClientSessionStatus) string {
+	if repairs := after.SecretRepairs; repairs != nil && repairs.LastManager != "" {
+		return fmt.Sprintf("field manager %q had changed Secret %q, and it was corrected", repairs.LastManager, session.SecretName())
+	}
+	return fmt.Sprintf("something else had changed or deleted Secret %q, and it was corrected", session.SecretName())
 }
 
 // news is what became of the token, if anything did.
