@@ -120,7 +120,7 @@ var _ = Describe("A Secret that can't be written", func() {
 		Entry("when it is somebody's", func(*corev1.Secret) {}, "set spec.secret.name to another name"),
 		Entry("when a chart has made it", func(s *corev1.Secret) {
 			s.Labels, s.Annotations = map[string]string{"app.kubernetes.io/managed-by": "Helm"}, map[string]string{"meta.helm.sh/release-name": "web"}
-		}, `(it has annotation meta.helm.sh/release-name=web, label app.kubernetes.io/managed-by=Helm, field manager "controller.test")`),
+		}, `(it has annotation meta.helm.sh/release-name=web, label app.kubernetes.io/managed-by=Helm, field manager "`),
 		Entry("when it carries the operator's label and nothing else", func(s *corev1.Secret) {
 			s.Labels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
 		}, "set spec.secret.name to another name"),

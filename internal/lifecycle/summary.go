@@ -52,6 +52,8 @@ func waitingFor(session *v1alpha1.SeamClientSession, problem *Problem, status v1
 	switch problem.Row().Cure {
 	case CuredByReference:
 		return "a change of " + strings.Join(referenced(session), " or ")
+	case CuredByWorkspace:
+		return "a change of SeamWorkspace " + workspaceName(session)
 	case CuredBySpec:
 		return "a change of this object"
 	case CuredBySecret:
@@ -62,9 +64,24 @@ func waitingFor(session *v1alpha1.SeamClientSession, problem *Problem, status v1
 
 // referenced are what a session refers to.
 func referenced(session *v1alpha1.SeamClientSession) []string {
-	secrets := []string{"Secret " + session.Spec.CredentialSecretRef.Name}
-	if ref := session.Spec.UserIdentifierKeySecretRef; ref != nil {
-		secrets = append(secrets, "Secret "+ref.Name)
+	all := []string{"Secret " + session.Spec.CredentialSecretRef.Name}
+	if session.Spec.WorkspaceRef != nil {
+		all = []string{"SeamWorkspace " + workspaceName(session)}
 	}
-	return secrets
+	if ref := session.Spec.UserIdentifierKeySecretRef; ref != nil {
+		all = append(all, "Secret "+ref.Name)
+	}
+	return all
+}
+
+// workspaceName is the SeamWorkspace that a session names, with its namespace if that is another one.
+func workspaceName(session *v1alpha1.SeamClientSession) string {
+	ref := session.Spec.WorkspaceRef
+	if ref == nil {
+		return ""
+	}
+	if namespace := string(ref.Namespace); namespace != "" && namespace != session.Namespace {
+		return namespace + "/" + ref.Name
+	}
+	return ref.Name
 }

@@ -60,6 +60,10 @@ func TestWaitingFor(t *testing.T) {
 		none(seen)
 		seen.Session.Spec.UserIdentifierKeySecretRef = &v1alpha1.SecretKeyReference{Name: "jane-key", Key: "key"}
 	}
+	byWorkspace := func(seen *Observation) {
+		none(seen)
+		seen.Session.Spec.WorkspaceRef = &v1alpha1.WorkspaceReference{Name: "production", Namespace: "platform"}
+	}
 	suspended := func(seen *Observation) { none(seen); seen.Session.Spec.Suspend = true }
 	for name, test := range map[string]struct {
 		seen    Observation
@@ -71,6 +75,8 @@ func TestWaitingFor(t *testing.T) {
 		"a credential":          {healthy(none), &Problem{Cause: CredentialMissing}, "a change of Secret seam"},
 		"a refused credential":  {healthy(none), &Problem{Cause: CredentialRefused}, "a change of Secret seam"},
 		"a user key":            {healthy(byKey), &Problem{Cause: CredentialUnusable}, "a change of Secret seam or Secret jane-key"},
+		"a grant":               {healthy(byWorkspace), &Problem{Cause: WorkspaceUngranted}, "a change of SeamWorkspace platform/production"},
+		"a workspace's answer":  {healthy(byWorkspace), &Problem{Cause: SessionOther}, "a change of SeamWorkspace platform/production"},
 		"a template":            {healthy(none), &Problem{Cause: TemplateWrong}, "a change of this object"},
 		"somebody's Secret":     {healthy(none), &Problem{Cause: SecretForeign}, "a change of Secret jane"},
 		"a quota":               {healthy(none), &Problem{Cause: SecretRefused}, "the API server to take Secret jane"},
