@@ -27,6 +27,8 @@ const (
 type Transition struct {
 	// Type is that of the event, Reason and Note are its own.
 	Type, Reason, Note string
+	// Repeats means that it is told again and again in the same words, so that one event with a count is enough.
+	Repeats bool
 	// RequestID is Seam's, where Seam's answer is what is newly wrong.
 	RequestID string
 }
@@ -36,7 +38,7 @@ func Transitions(session *v1alpha1.SeamClientSession, before, after *v1alpha1.Se
 	var all []Transition
 	effect := attempt.Applied.Effect
 	if attempt.Repaired() {
-		all = append(all, Transition{Type: corev1.EventTypeNormal, Reason: eventSecretRepaired, Note: repairNote(session, after)})
+		all = append(all, Transition{Type: corev1.EventTypeNormal, Reason: eventSecretRepaired, Note: repairNote(session, after), Repeats: true})
 		effect = Untouched // that it was written is said
 	}
 	if news := news(session, before, after, effect); news.Reason != "" {
@@ -76,7 +78,8 @@ func news(session *v1alpha1.SeamClientSession, before, after *v1alpha1.SeamClien
 func warnings(before, after *v1alpha1.SeamClientSessionStatus, problem *Problem) []Transition {
 	var all []Transition
 	warn := func(reason, note, requestID string) {
-		all = append(all, Transition{corev1.EventTypeWarning, reason, note, requestID})
+		contested := problem != nil && problem.Cause == SecretContested
+		all = append(all, Transition{corev1.EventTypeWarning, reason, note, contested && reason == v1alpha1.ReasonSecretConflict, requestID})
 	}
 	ready := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
 	if ready != nil && ready.Reason == v1alpha1.ReasonSessionExpired && !reasonWas(before, v1alpha1.ConditionReady, ready.Reason) {

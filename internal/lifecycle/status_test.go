@@ -266,7 +266,7 @@ func TestRepairsAreTold(t *testing.T) {
 			t.Errorf("got %+v", repairs)
 		}
 		said := Transitions(seen.Session, &before, &seen.Session.Status, attempt)
-		want := Transition{Type: "Normal", Reason: "SecretRepaired", Note: `field manager "vault-agent" had changed Secret "jane", and it was corrected`}
+		want := Transition{Type: "Normal", Reason: "SecretRepaired", Note: `field manager "vault-agent" had changed Secret "jane", and it was corrected`, Repeats: true}
 		if len(said) != 1 || said[0] != want {
 			t.Errorf("got %v", said)
 		}
