@@ -50,7 +50,7 @@ var _ = Describe("The runbook", func() {
 		}
 		Expect(rows).To(ConsistOf(want))
 		expressions := rendered.field(rules, ".spec.groups[*].rules[*].expr")
-		for _, threshold := range []string{"< 600", "> 0.5", "[1h])) > 3", "> 300"} { // as the table has them in words
+		for _, threshold := range []string{"< 600", "> 0.5", "[1h])) > 4", "> 300"} { // as the table has them in words
 			Expect(expressions).To(ContainSubstring(threshold))
 		}
 	})
