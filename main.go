@@ -329,6 +329,7 @@ func newSeamClient(o *options, mgr ctrl.Manager) (*seam.Client, error) {
 	}, func() float64 { return float64(seamClient.Paused()) })
 	err = errors.Join(
 		ctrlmetrics.Registry.Register(paused),
+		ctrlmetrics.Registry.Register(metrics.NewReach(seamClient.Reach)),
 		ctrlmetrics.Registry.Register(metrics.NewSessions(mgr.GetCache(), mgr.Elected(), clock.RealClock{})),
 		ctrlmetrics.Registry.Register(metrics.NewWorkspaces(mgr.GetCache(), mgr.Elected())),
 	)

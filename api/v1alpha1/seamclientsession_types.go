@@ -13,10 +13,12 @@ import (
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether a usable token is in the Secret"
 // +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.secretName`,description="The Secret that holds the token"
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expiresAt`,description="When the token ends"
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.reason`,description="Why it is as it is: what Ready, Synced or Expiring says"
 // +kubebuilder:printcolumn:name="Synced",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Synced")].status`,description="Whether the last attempt worked"
-// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Synced")].reason`,description="Why the last attempt worked or failed"
 // +kubebuilder:printcolumn:name="Session",type=string,priority=1,JSONPath=`.status.clientSessionID`,description="The Seam client session"
+// +kubebuilder:printcolumn:name="Fetched",type=date,priority=1,JSONPath=`.status.lastFetchTime`,description="How long ago Seam gave a good answer"
 // +kubebuilder:printcolumn:name="Next",type=string,priority=1,JSONPath=`.status.nextFetchTime`,description="When Seam is asked again"
+// +kubebuilder:printcolumn:name="Waits-For",type=string,priority=1,JSONPath=`.status.waitingFor`,description="What has to change before Seam is asked again, where no time is set"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.credentialSecretRef) || (has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) != self.spec.credentialSecretRef.name",fieldPath=".spec.secret.name",reason=FieldValueInvalid,message="the token would overwrite the credential: set spec.secret.name (default: the name of this object) to another name than spec.credentialSecretRef.name"
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.userIdentifierKeySecretRef) || (has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) != self.spec.userIdentifierKeySecretRef.name",fieldPath=".spec.secret.name",reason=FieldValueInvalid,message="the token would overwrite the user identifier key: set spec.secret.name (default: the name of this object) to another name than spec.userIdentifierKeySecretRef.name"
@@ -259,6 +261,11 @@ type SeamClientSessionStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
+	// reason says in one word why the session is as it is: that of Ready where no usable token is in the Secret, else that of
+	// Synced where the last attempt failed, else that of Expiring where the session ends soon, else that of Synced.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+
 	// secretName is the Secret that was last written.
 	// +optional
 	SecretName string `json:"secretName,omitempty"`
@@ -308,25 +315,40 @@ type SeamClientSessionStatus struct {
 	// +optional
 	NotFoundSince *metav1.Time `json:"notFoundSince,omitempty"`
 
-	// lastFetchTime is when Seam last gave a good answer.
+	// lastFetchTime is when Seam last gave a good answer of which the Secret was brought up to date.
 	// +optional
 	LastFetchTime *metav1.Time `json:"lastFetchTime,omitempty"`
 
-	// lastAttemptTime is when Seam was last asked.
+	// lastAttemptTime is when Seam was last called about this session; absent as long as it never was, such as for want of a
+	// credential.
 	// +optional
 	LastAttemptTime *metav1.Time `json:"lastAttemptTime,omitempty"`
 
-	// nextFetchTime is when Seam is asked again; absent while that waits for a change, such as of the credential.
+	// nextFetchTime is when Seam is asked again; absent while that waits for what waitingFor says.
 	// +optional
 	NextFetchTime *metav1.Time `json:"nextFetchTime,omitempty"`
+
+	// waitingFor is what has to change before Seam is asked again; absent where nextFetchTime says when it is.
+	// +optional
+	WaitingFor string `json:"waitingFor,omitempty"`
 
 	// lastRotationTime is when the token last changed.
 	// +optional
 	LastRotationTime *metav1.Time `json:"lastRotationTime,omitempty"`
 
-	// failedFetches counts the attempts in a row that failed.
+	// failedFetches counts the calls to Seam about this session, in a row, that failed. An attempt that did not get as far as a
+	// call is not one of them.
 	// +optional
 	FailedFetches int32 `json:"failedFetches,omitempty"`
+
+	// failedWrites counts the attempts in a row after which the API server did not take the Secret, or refused to delete one.
+	// +optional
+	FailedWrites int32 `json:"failedWrites,omitempty"`
+
+	// secretRepairs tells how often the Secret was corrected because somebody else had changed or deleted it; absent if it never
+	// was.
+	// +optional
+	SecretRepairs *SecretRepairs `json:"secretRepairs,omitempty"`
 
 	// lastRefusal is what Seam last said against this session, while Synced says something else, such as that Seam can't be
 	// reached. It goes with a good answer, and when something else is asked.
@@ -337,6 +359,22 @@ type SeamClientSessionStatus struct {
 	// on.
 	// +optional
 	LastHandledRefreshRequest string `json:"lastHandledRefreshRequest,omitempty"`
+}
+
+// SecretRepairs are the corrections of a Secret that somebody else had changed or deleted.
+type SecretRepairs struct {
+	// count is how many there were since this object was made.
+	// +required
+	Count int32 `json:"count"`
+
+	// lastTime is when the last one was made.
+	// +required
+	LastTime metav1.Time `json:"lastTime"`
+
+	// lastManager is the field manager that had changed the Secret before the last one; absent where the API server named none, as
+	// after a deletion.
+	// +optional
+	LastManager string `json:"lastManager,omitempty"`
 }
 
 // Refusal is what Seam said against a session.

@@ -31,6 +31,30 @@ var _ = Describe("The runbook", func() {
 		}
 	})
 
+	It("has every default of the alerts in docs/metrics.md", func(ctx SpecContext) {
+		rendered := render(ctx, monitored)
+		fields := func(name string) []string {
+			return strings.Fields(rendered.field(rules, ".spec.groups[*].rules[*]."+name))
+		}
+		waits, severities := fields("for"), fields("labels.severity")
+		var rows []string
+		for line := range strings.Lines(section(readFile("docs/metrics.md"), "## Alerts")) {
+			if cells := strings.Split(line, " | "); strings.HasPrefix(line, "| Seam") {
+				wait, _, _ := strings.Cut(cells[2], " ")
+				rows = append(rows, strings.TrimPrefix(cells[0], "| ")+" "+wait+" "+cells[3])
+			}
+		}
+		var want []string
+		for i, alert := range fields("alert") {
+			want = append(want, alert+" "+waits[i]+" "+severities[i])
+		}
+		Expect(rows).To(ConsistOf(want))
+		expressions := rendered.field(rules, ".spec.groups[*].rules[*].expr")
+		for _, threshold := range []string{"< 600", "> 0.5", "[1h])) > 4", "> 300"} { // as the table has them in words
+			Expect(expressions).To(ContainSubstring(threshold))
+		}
+	})
+
 	It("links to nothing that is not there", func() {
 		for _, name := range []string{"runbook", "metrics", "operations"} {
 			for _, link := range regexp.MustCompile(`\]\(([a-z-]+\.md)?#([a-z-]+)\)`).FindAllStringSubmatch(readFile("docs/"+name+".md"), -1) {

@@ -16,6 +16,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
 	"github.com/seam-session-operator/seam-session-operator/internal/seam/seamtest"
@@ -53,6 +55,12 @@ var _ = Describe("Monitoring", func() {
 		p := startPrometheus(ctx, rendered, t)
 		Eventually(p.query).WithArguments(ctx, `seam_client_session_ready == 1`).Should(HaveLen(1))
 		Eventually(p.firing).WithArguments(ctx).Should(BeEmpty())
+
+		By("changing its Secret as somebody else would")
+		changed := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: sessionName}}
+		unlabelled := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":null}}`))
+		Expect(api.Patch(ctx, changed, unlabelled)).To(Succeed())
+		Eventually(p.query).WithArguments(ctx, `seam_client_session_secret_repairs_total == 1`).Should(HaveLen(1))
 
 		By("letting the session end")
 		t.server.Change(seamtest.JohnSessionID, func(session *seamtest.Session) { session.ExpiresAt = time.Now().Add(3 * time.Second) })

@@ -154,16 +154,23 @@ func (r *Reconciler) request(ctx context.Context, session *v1alpha1.SeamClientSe
 
 // credential reads the credential for Seam.
 func (r *Reconciler) credential(ctx context.Context, session *v1alpha1.SeamClientSession) (seam.Credential, map[string]string, error) {
-	return r.credentialIn(ctx, session.Namespace, session.Spec.CredentialSecretRef, session.Spec.WorkspaceID)
+	return r.readCredential(ctx, session.Namespace, session.Spec.CredentialSecretRef, session.Spec.WorkspaceID, lifecycle.ListKeys)
 }
 
-// credentialIn reads a credential from a Secret of a namespace.
+// credentialIn reads the credential of a SeamWorkspace. Which other keys its Secret has, it does not tell.
 func (r *Reconciler) credentialIn(ctx context.Context, namespace string, ref v1alpha1.CredentialReference, workspaceID string) (seam.Credential, map[string]string, error) {
+	return r.readCredential(ctx, namespace, ref, workspaceID, func([]string) string { return "" })
+}
+
+// readCredential reads a credential from a Secret of a namespace. keys lists in a message those that are there instead.
+func (r *Reconciler) readCredential(
+	ctx context.Context, namespace string, ref v1alpha1.CredentialReference, workspaceID string, keys func([]string) string,
+) (seam.Credential, map[string]string, error) {
 	key := ref.Key
 	if key == "" {
 		key = v1alpha1.DefaultCredentialKey
 	}
-	value, versions, err := r.value(ctx, references.Reference{Namespace: namespace, Name: ref.Name, Key: key}, "the credential for Seam")
+	value, versions, err := r.value(ctx, references.Reference{Namespace: namespace, Name: ref.Name, Key: key}, "the credential for Seam", keys)
 	if err != nil {
 		return seam.Credential{}, versions, err
 	}
@@ -185,7 +192,7 @@ func (r *Reconciler) selector(ctx context.Context, session *v1alpha1.SeamClientS
 		}
 		return selector, nil, nil
 	}
-	value, versions, err := r.value(ctx, references.Reference{Namespace: session.Namespace, Name: ref.Name, Key: ref.Key}, "the user identifier key")
+	value, versions, err := r.value(ctx, references.Reference{Namespace: session.Namespace, Name: ref.Name, Key: ref.Key}, "the user identifier key", lifecycle.ListKeys)
 	if err != nil {
 		return seam.Selector{}, versions, err
 	}
@@ -202,8 +209,11 @@ func (r *Reconciler) selector(ctx context.Context, session *v1alpha1.SeamClientS
 	return selector, versions, nil
 }
 
-// value reads what a reference leads to, which is called what in messages, and the version of its Secret by name.
-func (r *Reconciler) value(ctx context.Context, ref references.Reference, what string) (string, map[string]string, error) {
+// value reads what a reference leads to, which is called what in messages, and the version of its Secret by name. keys lists in
+// a message those that are there instead.
+func (r *Reconciler) value(
+	ctx context.Context, ref references.Reference, what string, keys func([]string) string,
+) (string, map[string]string, error) {
 	value, err := r.reader.Read(ctx, ref)
 	var limited *references.LimitedError
 	switch {
@@ -214,7 +224,7 @@ func (r *Reconciler) value(ctx context.Context, ref references.Reference, what s
 	case value.Missing:
 		err = lifecycle.MissingProblem(fmt.Sprintf("Secret %q does not exist: create it with %s under the key %q", ref.Name, what, ref.Key))
 	case value.MissingKey:
-		err = lifecycle.MissingProblem(fmt.Sprintf("Secret %q has no key %q%s: put %s there", ref.Name, ref.Key, lifecycle.ListKeys(value.Keys), what))
+		err = lifecycle.MissingProblem(fmt.Sprintf("Secret %q has no key %q%s: put %s there", ref.Name, ref.Key, keys(value.Keys), what))
 	case value.KubernetesType != "":
 		err = lifecycle.UnusableProblem(ref.Name, ref.Key,
 			fmt.Sprintf("a Secret of type %s is not sent to Seam: put %s into one of type Opaque", value.KubernetesType, what))

@@ -31,7 +31,7 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, attempt life
 		return ctrl.Result{RequeueAfter: time.Second}, nil // there may be another object of that name
 	}
 	key := client.ObjectKeyFromObject(seen.Session)
-	if effect := attempt.Applied.Effect; effect == lifecycle.Restored || attempt.Decision.Action == lifecycle.Correcting && effect == lifecycle.Written {
+	if attempt.Repaired() {
 		r.memory.corrected(key, r.now())
 	}
 	if seen.Deletion == lifecycle.DeletionHeard && attempt.Fetch.Called() {
@@ -133,13 +133,24 @@ func (r *Reconciler) announce(ctx context.Context, seen *observation, status *v1
 		if len(note) > maxNote {
 			note = strings.ToValidUTF8(note[:maxNote], "")
 		}
-		r.events.AnnotatedEventf(seen.Session, nil, generation, t.Type, t.Reason, eventAction, "%s", note)
+		r.events.AnnotatedEventf(regarding(seen.Session, t.Repeats), nil, generation, t.Type, t.Reason, eventAction, "%s", note)
 		log := logf.FromContext(ctx).WithValues("reason", t.Reason)
 		if t.RequestID != "" {
 			log = log.WithValues("seamRequestID", t.RequestID)
 		}
 		log.Info(note)
 	}
+}
+
+// regarding is what an event is about. The recorder takes events for one, and counts, where they are about the same version
+// of an object; what repeats is about none.
+func regarding(session *v1alpha1.SeamClientSession, repeats bool) *v1alpha1.SeamClientSession {
+	if !repeats {
+		return session
+	}
+	unversioned := session.DeepCopy()
+	unversioned.ResourceVersion = ""
+	return unversioned
 }
 
 // logAttempt tells of each attempt to bring a session up to date, for who looks closely; and closer still, of each look that

@@ -14,12 +14,16 @@ import (
 	. "github.com/onsi/gomega"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
 	"github.com/seam-session-operator/seam-session-operator/internal/seam"
@@ -120,7 +124,7 @@ var _ = Describe("A Secret that can't be written", func() {
 		Entry("when it is somebody's", func(*corev1.Secret) {}, "set spec.secret.name to another name"),
 		Entry("when a chart has made it", func(s *corev1.Secret) {
 			s.Labels, s.Annotations = map[string]string{"app.kubernetes.io/managed-by": "Helm"}, map[string]string{"meta.helm.sh/release-name": "web"}
-		}, `(it has annotation meta.helm.sh/release-name=web, label app.kubernetes.io/managed-by=Helm, field manager "controller.test")`),
+		}, `(it has annotation meta.helm.sh/release-name=web, label app.kubernetes.io/managed-by=Helm, field manager "`),
 		Entry("when it carries the operator's label and nothing else", func(s *corev1.Secret) {
 			s.Labels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
 		}, "set spec.secret.name to another name"),
@@ -294,6 +298,26 @@ var _ = Describe("Two writers of one Secret", func() {
 		w.advance(10 * time.Minute)
 		w.expectReady("jane")
 		Expect(w.token("jane")).To(Equal(seamtest.JohnToken))
+		Expect(w.session("jane").Status.SecretRepairs).To(HaveValue(And(
+			HaveField("Count", BeEquivalentTo(w.writesOf("*v1.Secret jane")-before)), HaveField("LastManager", "vault-agent"))))
+		Expect(w.events.all()).To(ContainElement(`Normal SecretRepaired: field manager "vault-agent" had changed Secret "jane", and it was corrected`))
+		Expect(w.eventReasons()).To(HaveEach(BeElementOf("TokenWritten", "SecretRepaired", "SecretConflict")))
+	})
+
+	It("make one event with a count, however often the Secret is corrected", func(ctx SpecContext) {
+		clientset, err := kubernetes.NewForConfig(config)
+		Expect(err).NotTo(HaveOccurred())
+		broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: clientset.EventsV1()})
+		Expect(broadcaster.StartRecordingToSinkWithContext(ctx)).To(Succeed())
+		w.r.events = broadcaster.NewRecorder(scheme, Name).(recorder.EventRecorder)
+		w.ready("jane")
+		w.oppose("jane", time.Hour, func(s *corev1.Secret) { s.Data["token"] = []byte("mine") })
+		Eventually(func() ([]eventsv1.Event, error) {
+			all, err := clientset.EventsV1().Events(w.namespace).List(ctx, metav1.ListOptions{})
+			return slices.DeleteFunc(all.Items, func(e eventsv1.Event) bool { return e.Reason != "SecretRepaired" }), err
+		}).Should(ConsistOf(And(
+			HaveField("Note", `field manager "vault-agent" had changed Secret "jane", and it was corrected`),
+			HaveField("Series", HaveValue(HaveField("Count", BeNumerically(">", 1)))))))
 	})
 
 	It("that fight over a label leave the session Ready, for its token is good", func() {

@@ -902,6 +902,14 @@ var _ = Describe("A key that a Secret does not have", func() {
 	})
 })
 
+var _ = Describe("A key that the Secret of a SeamWorkspace does not have", func() {
+	It("is told without those that are there", func() {
+		w := newWorld()
+		_, _, err := w.r.credentialIn(w.ctx, w.namespace, v1alpha1.CredentialReference{Name: "seam", Key: "api-key"}, "")
+		Expect(err).To(MatchError(`Secret "seam" has no key "api-key": put the credential for Seam there`))
+	})
+})
+
 var _ = Describe("An outage of Seam", func() {
 	It("doesn't hide what Seam said before, be it of the session or of its workspace", func() {
 		w := newWorld()

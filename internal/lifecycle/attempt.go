@@ -128,6 +128,11 @@ func (a Attempt) Problem() *Problem {
 	return a.Decision.Problem
 }
 
+// Repaired says whether the Secret was corrected because somebody else had changed or deleted it.
+func (a Attempt) Repaired() bool {
+	return a.Applied.Effect == Restored || a.Decision.Action == Correcting && a.Applied.Effect == Written
+}
+
 // Inconclusive says whether the attempt ended before it said anything about the session: something was due and is still.
 func (a Attempt) Inconclusive() bool {
 	return a.Decision.Action == Defer || a.Fetch.Progress == Queued || a.Fetch.Progress == TooLate || a.Applied.Effect == Overtaken

@@ -92,7 +92,7 @@ func obstacleOf(seen Observation, action Action, now time.Time) Decision {
 		return Decision{Action: Refuse, Problem: p, LookAgain: LookAtConflict(&seen.Session.Status, now)}
 	}
 	if at := seen.Drift.Next(); action == Correcting && at.After(now) {
-		return Decision{Action: Refuse, Problem: contestedProblem(seen.Session, seen.Secret.Manager, at)}
+		return Decision{Action: Refuse, Problem: contestedProblem(seen.Session, opponent(seen), at)}
 	}
 	return Decision{}
 }
@@ -124,7 +124,7 @@ func gapEnds(seen Observation, now time.Time) time.Time {
 func specChanged(seen Observation) bool {
 	status := &seen.Session.Status
 	return status.ObservedGeneration != seen.Session.Generation &&
-		(!seen.Secret.ForSpec || status.FailedFetches > 0 || seen.Secret.ClientSessionID != status.ClientSessionID)
+		(!seen.Secret.ForSpec || failures(status) > 0 || seen.Secret.ClientSessionID != status.ClientSessionID)
 }
 
 // refreshRequested says whether a refresh was requested that has not been acted on.
@@ -138,7 +138,7 @@ func refreshRequested(session *v1alpha1.SeamClientSession) bool {
 // ended has not drifted, and what failed for another reason is retried when that is due.
 func drifted(seen Observation, now time.Time) bool {
 	status := &seen.Session.Status
-	if status.LastFetchTime == nil || status.FailedFetches > 0 && !conflictGone(seen) || expired(status.ExpiresAt, now) {
+	if status.LastFetchTime == nil || failures(status) > 0 && !conflictGone(seen) || expired(status.ExpiresAt, now) {
 		return false
 	}
 	s := seen.Secret
@@ -200,7 +200,7 @@ func scheduleInput(session *v1alpha1.SeamClientSession, status *v1alpha1.SeamCli
 		LastAttempt:     timeOf(status.LastAttemptTime),
 		ExpiresAt:       timeOf(status.ExpiresAt),
 		ExpiryObserved:  timeOf(status.ExpiryObservedTime),
-		Failures:        int(status.FailedFetches),
+		Failures:        failures(status),
 		Result:          byReason[syncedReason(status)].Schedule,
 	}
 	if interval := session.Spec.RefreshInterval; interval != nil {
@@ -212,7 +212,7 @@ func scheduleInput(session *v1alpha1.SeamClientSession, status *v1alpha1.SeamCli
 	switch {
 	case in.Result == schedule.RateLimited: // also of an object that was held back and has not failed itself
 		in.RetryAt = timeOf(status.NextFetchTime)
-	case status.FailedFetches == 0:
+	case in.Failures == 0:
 		in.Result = schedule.Good
 	}
 	return in
@@ -224,6 +224,11 @@ func syncedReason(status *v1alpha1.SeamClientSessionStatus) string {
 		return synced.Reason
 	}
 	return ""
+}
+
+// failures are how many attempts in a row have failed, at Seam or at the API server.
+func failures(status *v1alpha1.SeamClientSessionStatus) int {
+	return int(status.FailedFetches) + int(status.FailedWrites)
 }
 
 // expired says whether an end has come. A session ends at that second, not after it; one without an end has none.
@@ -243,5 +248,5 @@ func MayRemoveFormer(seen Observation, fetch Fetch, applied Applied) bool {
 	spec := &seen.Session.Spec
 	return applied.Problem == nil && !spec.Suspend && spec.Secret.RetentionPolicy.WhenDeleted != v1alpha1.RetentionRetain &&
 		applied.Secret.Ours && applied.Secret.Intact && applied.Secret.ForSpec &&
-		(fetch.Progress == Answered || seen.Session.Status.FailedFetches == 0)
+		(fetch.Progress == Answered || failures(&seen.Session.Status) == 0)
 }

@@ -17,6 +17,7 @@ const (
 	eventSessionReplaced = "SessionReplaced"
 	eventExpiryExtended  = "ExpiryExtended"
 	eventSecretDeleted   = "SecretDeleted"
+	eventSecretRepaired  = "SecretRepaired"
 	eventExpiring        = "Expiring"
 
 	eventWorkspaceChanged = "WorkspaceChanged"
@@ -26,18 +27,33 @@ const (
 type Transition struct {
 	// Type is that of the event, Reason and Note are its own.
 	Type, Reason, Note string
+	// Repeats means that it is told again and again in the same words, so that one event with a count is enough.
+	Repeats bool
 	// RequestID is Seam's, where Seam's answer is what is newly wrong.
 	RequestID string
 }
 
 // Transitions says what changed between two statuses of a session.
 func Transitions(session *v1alpha1.SeamClientSession, before, after *v1alpha1.SeamClientSessionStatus, attempt Attempt) []Transition {
-	warnings := warnings(before, after, attempt.Problem())
-	if news := news(session, before, after, attempt.Applied.Effect); news.Reason != "" {
-		news.Type = corev1.EventTypeNormal
-		return append([]Transition{news}, warnings...)
+	var all []Transition
+	effect := attempt.Applied.Effect
+	if attempt.Repaired() {
+		all = append(all, Transition{Type: corev1.EventTypeNormal, Reason: eventSecretRepaired, Note: repairNote(session, after), Repeats: true})
+		effect = Untouched // that it was written is said
 	}
-	return warnings
+	if news := news(session, before, after, effect); news.Reason != "" {
+		news.Type = corev1.EventTypeNormal
+		all = append(all, news)
+	}
+	return append(all, warnings(before, after, attempt.Problem())...)
+}
+
+// repairNote says who had changed the Secret. It is the same each time: the recorder makes one event of them, with a count.
+func repairNote(session *v1alpha1.SeamClientSession, after *v1alpha1.SeamClientSessionStatus) string {
+	if repairs := after.SecretRepairs; repairs != nil && repairs.LastManager != "" {
+		return fmt.Sprintf("field manager %q had changed Secret %q, and it was corrected", repairs.LastManager, session.SecretName())
+	}
+	return fmt.Sprintf("something else had changed or deleted Secret %q, and it was corrected", session.SecretName())
 }
 
 // news is what became of the token, if anything did.
@@ -62,7 +78,8 @@ func news(session *v1alpha1.SeamClientSession, before, after *v1alpha1.SeamClien
 func warnings(before, after *v1alpha1.SeamClientSessionStatus, problem *Problem) []Transition {
 	var all []Transition
 	warn := func(reason, note, requestID string) {
-		all = append(all, Transition{corev1.EventTypeWarning, reason, note, requestID})
+		contested := problem != nil && problem.Cause == SecretContested
+		all = append(all, Transition{corev1.EventTypeWarning, reason, note, contested && reason == v1alpha1.ReasonSecretConflict, requestID})
 	}
 	ready := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
 	if ready != nil && ready.Reason == v1alpha1.ReasonSessionExpired && !reasonWas(before, v1alpha1.ConditionReady, ready.Reason) {

@@ -207,6 +207,14 @@ func contestedProblem(session *v1alpha1.SeamClientSession, manager string, until
 	return p
 }
 
+// opponent is the field manager that keeps changing a Secret, or did before the last correction; empty where none is known.
+func opponent(seen Observation) string {
+	if repairs := seen.Session.Status.SecretRepairs; seen.Secret.Manager == "" && repairs != nil {
+		return repairs.LastManager
+	}
+	return seen.Secret.Manager
+}
+
 // selectorField is the field that selects the client session.
 func selectorField(session *v1alpha1.SeamClientSession) string {
 	switch {

@@ -22,11 +22,14 @@ func NextStatus(seen Observation, attempt Attempt, now time.Time) v1alpha1.SeamC
 	}
 	if attempt.Inconclusive() {
 		status.Conditions = meanwhile(seen, status, now)
+		status.Reason = reason(&seen.Session.Status, status)
 		return status
 	}
 	status = recorded(seen, attempt, status, now)
 	status.Conditions = concluded(seen, attempt, status, now)
+	status.Reason = reason(&seen.Session.Status, status)
 	status.NextFetchTime = nextFetch(seen.Session, attempt, status, now)
+	status.WaitingFor = waitingFor(seen.Session, attempt.Problem(), status)
 	return status
 }
 
@@ -53,14 +56,23 @@ func recorded(seen Observation, attempt Attempt, status v1alpha1.SeamClientSessi
 		status.NotFoundSince = notFoundSince(&seen.Session.Status, fetch, attempt.Applied.Verdict, now)
 	}
 	status.LastRefusal = lastRefusal(seen, attempt)
+	if attempt.Repaired() {
+		status.SecretRepairs = repaired(status.SecretRepairs, seen.Secret.Manager, now)
+	}
 	if fetch.Called() || problem != nil {
 		status.FailedRequestFingerprint = failedRequest(fetch)
 	}
 	switch {
-	case fetch.Called() && problem != nil, attempt.Applied.Problem != nil:
-		status.FailedFetches++
-	case fetch.Called():
+	case fetch.Progress == Answered:
 		status.FailedFetches = 0
+	case fetch.Called():
+		status.FailedFetches++
+	}
+	switch {
+	case attempt.Applied.Problem != nil:
+		status.FailedWrites++
+	case fetch.Progress == Answered:
+		status.FailedWrites = 0
 		status.LastFetchTime = &metav1.Time{Time: fetch.At}
 		if attempt.Applied.Verdict == KeepOther { // what the status says is of the token that stays
 			status.ClientSessionID, status.ExpiresAt = attempt.Applied.Secret.ClientSessionID, optionalTime(attempt.Applied.Secret.ExpiresAt)
@@ -75,6 +87,15 @@ func recorded(seen Observation, attempt Attempt, status v1alpha1.SeamClientSessi
 		status.SecretName = session.SecretName()
 	}
 	return status
+}
+
+// repaired counts one more correction of a Secret that a field manager had changed, if the API server named one.
+func repaired(before *v1alpha1.SecretRepairs, manager string, now time.Time) *v1alpha1.SecretRepairs {
+	repairs := &v1alpha1.SecretRepairs{Count: 1, LastTime: metav1.Time{Time: now}, LastManager: manager}
+	if before != nil {
+		repairs.Count += before.Count
+	}
+	return repairs
 }
 
 // failedRequest is the fingerprint of a request that Seam refused so that another one may help.

@@ -158,6 +158,29 @@ func TestWhatIsRecorded(t *testing.T) {
 				s.FailedFetches, s.LastAttemptTime, s.FailedRequestFingerprint = 4, at(0), ""
 			},
 		},
+		"a good answer that can't be written": {
+			Attempt{Fetch: good(), Applied: Applied{Verdict: Write, Secret: seen.Secret, Problem: &Problem{Cause: SecretRefused}}},
+			func(s *v1alpha1.SeamClientSessionStatus) {
+				s.FailedFetches, s.FailedWrites, s.LastAttemptTime, s.FailedRequestFingerprint = 0, 1, at(0), ""
+			},
+		},
+		"labels that can't be restored": {
+			Attempt{Applied: Applied{Secret: seen.Secret, Problem: &Problem{Cause: SecretRefused}}},
+			func(s *v1alpha1.SeamClientSessionStatus) {
+				s.FailedWrites, s.FailedRequestFingerprint = 1, ""
+				s.LastRefusal = &v1alpha1.Refusal{Time: *at(-10 * time.Second), Reason: v1alpha1.ReasonUnauthorized, Message: "it failed", RequestFingerprint: "another"}
+			},
+		},
+		"no call, since the credential is held back": {
+			Attempt{Fetch: Fetch{Progress: Prevented, Problem: &Problem{Cause: CredentialRefused}}, Applied: Applied{Secret: seen.Secret}},
+			func(s *v1alpha1.SeamClientSessionStatus) { s.FailedRequestFingerprint = "" },
+		},
+		"a label that is restored": {
+			Attempt{Applied: Applied{Effect: Restored, Secret: seen.Secret}},
+			func(s *v1alpha1.SeamClientSessionStatus) {
+				s.SecretRepairs = &v1alpha1.SecretRepairs{Count: 1, LastTime: *at(0)}
+			},
+		},
 		"an ended sibling": {
 			Attempt{Fetch: sibling, Applied: Applied{Verdict: KeepOther, Secret: seen.Secret}},
 			func(s *v1alpha1.SeamClientSessionStatus) {
@@ -181,6 +204,7 @@ func TestWhatIsRecorded(t *testing.T) {
 			test.change(want)
 			got := NextStatus(seen, test.attempt, now)
 			want.Conditions, want.NextFetchTime, got.Conditions, got.NextFetchTime = nil, nil, nil, nil
+			want.Reason, want.WaitingFor, got.Reason, got.WaitingFor = "", "", "", "" // see TestSummary and TestWaitingFor
 			if !equality.Semantic.DeepEqual(*want, got) {
 				t.Errorf("got  %+v\nwant %+v", got, *want)
 			}
@@ -196,7 +220,7 @@ func TestTransitions(t *testing.T) {
 		want   string
 	}{
 		"nothing":         {func(*v1alpha1.SeamClientSessionStatus) {}, Untouched, ""},
-		"labels restored": {func(*v1alpha1.SeamClientSessionStatus) {}, Restored, ""},
+		"labels restored": {func(*v1alpha1.SeamClientSessionStatus) {}, Restored, "SecretRepaired"},
 		"written":         {func(*v1alpha1.SeamClientSessionStatus) {}, Written, "TokenWritten"},
 		"another token":   {func(s *v1alpha1.SeamClientSessionStatus) { s.TokenFingerprint = "ba9876543210" }, Written, "TokenRotated"},
 		"another session": {func(s *v1alpha1.SeamClientSessionStatus) { s.ClientSessionID = "cst2" }, Written, "SessionReplaced"},
@@ -225,6 +249,35 @@ func TestTransitions(t *testing.T) {
 				t.Errorf("got %v", got)
 			}
 		})
+	}
+}
+
+func TestRepairsAreTold(t *testing.T) {
+	seen := healthy(scribbled, func(seen *Observation) { seen.Secret.Manager = "vault-agent" })
+	attempt := Attempt{
+		Decision: Decision{Action: Correcting}, Fetch: good(func(s *seam.ClientSession) { s.ExpiresAt = &at(24 * time.Hour).Time }),
+		Applied: Applied{Verdict: Write, Effect: Written, Secret: healthy().Secret},
+	}
+	seen.Session.Status.TokenFingerprint = tokenFingerprint("seam_cst1_token")
+	for i := range 7 {
+		before := seen.Session.Status
+		seen.Session.Status = NextStatus(seen, attempt, now)
+		if repairs := seen.Session.Status.SecretRepairs; *repairs != (v1alpha1.SecretRepairs{Count: int32(i + 1), LastTime: *at(0), LastManager: "vault-agent"}) {
+			t.Errorf("got %+v", repairs)
+		}
+		said := Transitions(seen.Session, &before, &seen.Session.Status, attempt)
+		want := Transition{Type: "Normal", Reason: "SecretRepaired", Note: `field manager "vault-agent" had changed Secret "jane", and it was corrected`, Repeats: true}
+		if len(said) != 1 || said[0] != want {
+			t.Errorf("got %v", said)
+		}
+	}
+	seen.Secret.Manager = ""
+	if got := opponent(seen); got != "vault-agent" {
+		t.Errorf("who keeps changing it is %q", got)
+	}
+	after := NextStatus(seen, attempt, now)
+	if note := repairNote(seen.Session, &after); note != `something else had changed or deleted Secret "jane", and it was corrected` {
+		t.Error(note)
 	}
 }
 

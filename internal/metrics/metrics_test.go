@@ -29,6 +29,7 @@ func TestSessionsShowsWhatTheStatusSays(t *testing.T) {
 			Status: v1alpha1.SeamClientSessionStatus{
 				ExpiresAt:     &at,
 				NextFetchTime: &at,
+				SecretRepairs: &v1alpha1.SecretRepairs{Count: 7, LastTime: at},
 				Conditions: []metav1.Condition{
 					{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue},
 					{Type: v1alpha1.ConditionSynced, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRateLimited},
@@ -66,6 +67,9 @@ seam_client_session_next_fetch_timestamp_seconds{name="jane",namespace="shop"} 1
 seam_client_session_ready{name="jane",namespace="shop"} 1
 seam_client_session_ready{name="new",namespace="shop"} 0
 seam_client_session_ready{name="newer",namespace="shop"} 0
+# HELP seam_client_session_secret_repairs_total How often the Secret was corrected because somebody else had changed or deleted it. Absent if it never was.
+# TYPE seam_client_session_secret_repairs_total counter
+seam_client_session_secret_repairs_total{name="jane",namespace="shop"} 7
 `
 	if err := testutil.CollectAndCompare(sessions, strings.NewReader(want)); err != nil {
 		t.Error(err)
@@ -111,6 +115,18 @@ seam_workspace_ready{name="unknown",namespace="platform"} 0
 seam_workspace_ready{name="unpolled",namespace="platform"} 1
 `
 	if err := testutil.CollectAndCompare(workspaces, strings.NewReader(want)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReachIsBothCounts(t *testing.T) {
+	want := `
+# HELP seam_credentials_used How many credentials were used in the last ten minutes, by whether Seam answered (true), be it with a refusal, or could not be reached or could not answer (false) at the last call with each.
+# TYPE seam_credentials_used gauge
+seam_credentials_used{answered="false"} 2
+seam_credentials_used{answered="true"} 3
+`
+	if err := testutil.CollectAndCompare(NewReach(func() (int, int) { return 3, 2 }), strings.NewReader(want)); err != nil {
 		t.Error(err)
 	}
 }

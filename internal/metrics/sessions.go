@@ -26,6 +26,8 @@ var (
 		"When the session ends, in seconds since the epoch. Absent if it does not end.", objectLabels, nil)
 	nextFetch = prometheus.NewDesc("seam_client_session_next_fetch_timestamp_seconds",
 		"When Seam is asked about the session again, in seconds since the epoch. Absent while that waits for a change.", objectLabels, nil)
+	repairs = prometheus.NewDesc("seam_client_session_secret_repairs_total",
+		"How often the Secret was corrected because somebody else had changed or deleted it. Absent if it never was.", objectLabels, nil)
 	byReason = prometheus.NewDesc("seam_client_sessions",
 		"How many SeamClientSessions there are, by namespace and by the reason of their condition Synced.", []string{"namespace", "reason"}, nil)
 	overdue = prometheus.NewDesc("seam_fetch_overdue_seconds",
@@ -47,7 +49,7 @@ func NewSessions(cache client.Reader, elected <-chan struct{}, c clock.PassiveCl
 
 // Describe implements prometheus.Collector.
 func (s *Sessions) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, description := range []*prometheus.Desc{ready, expiration, nextFetch, byReason, overdue} {
+	for _, description := range []*prometheus.Desc{ready, expiration, nextFetch, repairs, byReason, overdue} {
 		descriptions <- description
 	}
 }
@@ -94,6 +96,9 @@ func collect(metrics chan<- prometheus.Metric, session *v1alpha1.SeamClientSessi
 	gauge(ready, isReady)
 	instant(expiration, session.Status.ExpiresAt)
 	instant(nextFetch, session.Status.NextFetchTime)
+	if made := session.Status.SecretRepairs; made != nil {
+		metrics <- prometheus.MustNewConstMetric(repairs, prometheus.CounterValue, float64(made.Count), session.Namespace, session.Name)
+	}
 }
 
 // reason is that of the condition Synced, and Pending before there is one.

@@ -223,6 +223,24 @@ func (c *Client) Paused() int {
 	return paused
 }
 
+// Reach is how many credentials that were used lately Seam answered at the last call with each, and with how many it could not
+// be reached or could not answer. So an outage can be told from a credential, or a session, that is wrong.
+func (c *Client) Reach() (answered, unanswered int) {
+	now := c.clock.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, connection := range c.connections {
+		switch {
+		case now.Sub(connection.used) >= idleAfter:
+		case connection.account.reach == reached:
+			answered++
+		case connection.account.reach == unreached:
+			unanswered++
+		}
+	}
+	return answered, unanswered
+}
+
 // setTimer sees to it that waiters are woken when time alone makes room for them. The lock is held.
 func (c *Client) setTimer() {
 	timers, ok := c.clock.(clock.WithDelayedExecution)

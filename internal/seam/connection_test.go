@@ -222,6 +222,28 @@ func TestRevokedCredentialIsTriedOnceAMinuteForAll(t *testing.T) {
 	}
 }
 
+func TestReachTellsAnOutageFromACredentialThatIsWrong(t *testing.T) {
+	s := newServer(t, nil)
+	call := func(key string) {
+		_, _ = s.client.Connection(credential(t, key, "")).GetClientSession(t.Context(), john, Waiter{})
+	}
+	expect := func(when string, wantAnswered, wantUnanswered int) {
+		t.Helper()
+		if answered, unanswered := s.client.Reach(); answered != wantAnswered || unanswered != wantUnanswered {
+			t.Errorf("%s: %d answered and %d unanswered, want %d and %d", when, answered, unanswered, wantAnswered, wantUnanswered)
+		}
+	}
+	expect("before the first call", 0, 0)
+	call(seamtest.APIKey1)
+	call("seam_unknown")
+	expect("a good and a refused credential", 2, 0)
+	s.FailCredential(seamtest.APIKey1, seamtest.Outage)
+	call(seamtest.APIKey1)
+	expect("a credential that alone fails", 1, 1)
+	s.step(10 * time.Minute)
+	expect("nothing was called lately", 0, 0)
+}
+
 func TestRetryAfterHoldsBackAllOfTheCredentialAndNobodyElse(t *testing.T) {
 	s := newServer(t, nil)
 	s.FailCredential(seamtest.APIKey1, seamtest.RateLimitedSeconds)

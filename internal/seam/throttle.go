@@ -22,6 +22,18 @@ const (
 	unreachable
 )
 
+// reach is whether the last call with a credential that says anything about it reached Seam.
+type reach int
+
+const (
+	// unknown is a credential with which nothing was called yet, or nothing that says anything.
+	unknown reach = iota
+	// reached is one that Seam answered, be it with a refusal.
+	reached
+	// unreached is one with which Seam could not be reached, or could not answer.
+	unreached
+)
+
 // class is how soon a credential can be trusted to give its calls back.
 type class int
 
@@ -50,6 +62,7 @@ type account struct {
 	circuit   breaker
 	throttles []*throttle
 	issued    uint64 // the number of the last call
+	reach     reach
 }
 
 // throttle adds a route. identifies says that its 401 can only mean that Seam does not know the credential: routes that any
@@ -161,6 +174,13 @@ func (t *throttle) end(now time.Time, done *call, v verdict, cause *Error) (narr
 	if done.slow {
 		t.slowCalls--
 		t.wasSlow = true
+	}
+	switch v {
+	case accepted, unauthorized, rateLimited:
+		t.account.reach = reached
+	case unreachable:
+		t.account.reach = unreached
+	case neutral:
 	}
 	probed, probedAll := t.breaker.end(done.number), t.account.circuit.end(done.number)
 	free := t.account.free(now)
