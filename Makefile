@@ -117,6 +117,19 @@ docker-build: ## Build the image IMG with CONTAINER_TOOL
 build-installer: ## Render all manifests, with the image IMG, into .cache/install.yaml
 	@hack/installer.sh $(IMG)
 
+##@ Release
+
+# Where a release says that its image is, without tag.
+IMAGE ?= seam-session-operator
+
+.PHONY: release
+release: ## Make binaries, image layout, manifests, chart, SBOMs and checksums of VERSION in .cache/dist, to be pushed to IMAGE
+	@hack/release/release.sh '$(VERSION)' '$(IMAGE)'
+
+.PHONY: release-check
+release-check: ## Make release VERSION in two clones in different places, and compare the bytes
+	@hack/release/check.sh '$(VERSION)' '$(IMAGE)'
+
 ##@ Deploy
 
 .PHONY: install
