@@ -55,7 +55,7 @@ func (r *mutationCache[T]) missing(key types.NamespacedName, now time.Time) (obj
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	entry, ok := r.objects[key]
-	if !ok || now.Sub(entry.at) > cacheLag {
+	if age := now.Sub(entry.at); !ok || age > cacheLag || age < 0 { // one from the future is of a clock that was set back
 		delete(r.objects, key)
 		return object, false
 	}

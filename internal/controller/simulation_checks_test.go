@@ -237,7 +237,7 @@ func (s *simulation) wrote(attempt *simAttempt, verb string, before, after clien
 		if word := attempt.word; word != nil {
 			w.ends, word.lost, word.saved = word.ends, false, true
 		}
-		if session := s.seen(attempt); session != nil {
+		if session := attempt.session; session != nil { // an edit that comes during the reconcile may come too late for it
 			w.uid, w.spec = session.UID, asked(session)
 		}
 		s.written[secret] = w

@@ -51,12 +51,14 @@ type simOperator struct {
 
 // simAttempt is one reconcile.
 type simAttempt struct {
-	by     *simOperator
-	name   string
-	word   *simWord // Seam's, if it was asked
-	asked  bool
-	writes int
-	failed bool // a request was not answered as it should
+	by   *simOperator
+	name string
+	// session is the object as the operator's cache showed it when the reconcile began.
+	session *v1alpha1.SeamClientSession
+	word    *simWord // Seam's, if it was asked
+	asked   bool
+	writes  int
+	failed  bool // a request was not answered as it should
 }
 
 type attemptKey struct{}
@@ -393,6 +395,7 @@ func (o *simOperator) nextDue(now time.Time) (string, bool) {
 // reconcile calls the reconciler as controller-runtime does, and goes on when that is done, or waits for Seam.
 func (o *simOperator) reconcile(name string) {
 	attempt := &simAttempt{by: o, name: name}
+	attempt.session, _ = o.cache[simKey{kindSession, name}].(*v1alpha1.SeamClientSession)
 	o.busy[name] = attempt
 	o.sim.began(name)
 	go func() {
