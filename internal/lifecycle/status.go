@@ -62,29 +62,38 @@ func recorded(seen Observation, attempt Attempt, status v1alpha1.SeamClientSessi
 	if fetch.Called() || problem != nil {
 		status.FailedRequestFingerprint = failedRequest(fetch)
 	}
-	switch {
-	case fetch.Progress == Answered:
-		status.FailedFetches = 0
-	case fetch.Called():
-		status.FailedFetches++
-	}
-	switch {
-	case attempt.Applied.Problem != nil:
-		status.FailedWrites++
-	case fetch.Progress == Answered:
-		status.FailedWrites = 0
+	status = counted(attempt, status)
+	if fetch.Progress == Answered && attempt.Applied.Problem == nil {
 		status.LastFetchTime = &metav1.Time{Time: fetch.At}
 		if attempt.Applied.Verdict == KeepOther { // what the status says is of the token that stays
 			status.ClientSessionID, status.ExpiresAt = attempt.Applied.Secret.ClientSessionID, optionalTime(attempt.Applied.Secret.ExpiresAt)
-			break
+		} else {
+			status = answered(attempt, status, now)
 		}
-		status = answered(attempt, status, now)
 	}
 	switch {
 	case attempt.Applied.Effect == Removed:
 		status.SecretName, status.TokenFingerprint = "", ""
 	case holdsToken(attempt.Applied.Secret):
 		status.SecretName = session.SecretName()
+	}
+	return status
+}
+
+// counted is the status with how many calls, and how many writes, have failed in a row.
+func counted(attempt Attempt, status v1alpha1.SeamClientSessionStatus) v1alpha1.SeamClientSessionStatus {
+	answered := attempt.Fetch.Progress == Answered
+	switch {
+	case answered:
+		status.FailedFetches = 0
+	case attempt.Fetch.Called():
+		status.FailedFetches++
+	}
+	switch {
+	case attempt.Applied.Problem != nil:
+		status.FailedWrites++
+	case answered:
+		status.FailedWrites = 0
 	}
 	return status
 }
