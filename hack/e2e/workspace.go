@@ -110,13 +110,15 @@ func (s *suite) tryUngranted(ctx context.Context) error {
 	})
 }
 
-// shown is the status of a session of the garage, without the workspace's name, which the spec gives, and without times.
+// shown is the status of a session of the garage, without its name and its workspace's, which the garage gave, and without
+// times.
 func (s *suite) shown(ctx context.Context, session, workspace string) (map[string]any, error) {
 	printed, err := s.kubectl(ctx, "-n", garage, "get", "scs", session, "-o", "jsonpath={.status}")
 	if err != nil {
 		return nil, err
 	}
-	printed = moments.ReplaceAllString(strings.ReplaceAll(printed, workspace, "WORKSPACE"), "TIME")
+	printed = strings.NewReplacer(workspace, "WORKSPACE", session, "SESSION").Replace(printed)
+	printed = moments.ReplaceAllString(printed, "TIME")
 	var status map[string]any
 	err = json.Unmarshal([]byte(printed), &status)
 	return status, err
