@@ -1,6 +1,6 @@
 # Needs Go, make and a C compiler (for the race detector); Node for the contract test. Everything else is pinned and
-# fetched through Go modules: tools in hack/tools, hack/lint, hack/helm and hack/prometheus, the control plane of tests in
-# hack/versions.env.
+# fetched through Go modules: tools in hack/tools, hack/lint, hack/helm, hack/prometheus and hack/release, the control plane
+# of tests in hack/versions.env.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -33,13 +33,15 @@ generate: ## Generate deep-copy methods
 	@$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/v1alpha1 output:object:dir=$(OUT)/api/v1alpha1
 
 .PHONY: manifests
-manifests: ## Generate the CRDs, the RBAC rules, their copies in the chart and docs/api.md
+manifests: ## Generate the CRDs, the RBAC rules, their copies in the chart, its README and docs/api.md
 	@mkdir -p $(OUT)/docs $(CHART_FILES)/rbac $(CHART_FILES)/crd
 	@$(TOOL) controller-gen crd paths=./api/... output:crd:dir=$(OUT)/config/crd/bases
 	@$(TOOL) controller-gen rbac:roleName=seam-session-operator paths=./internal/... output:rbac:dir=$(OUT)/config/rbac
 	@cp $(OUT)/config/crd/bases/*.yaml $(CHART_FILES)/crd
 	@cp $(wildcard config/rbac/*_role.yaml) $(OUT)/config/rbac/role.yaml $(CHART_FILES)/rbac
 	@$(TOOL) crd-ref-docs --config=hack/crd-ref-docs.yaml --source-path=api --renderer=markdown --output-path=$(OUT)/docs/api.md --log-level=ERROR
+	@$(TOOL) helm-docs --chart-search-root=config/chart --template-files=hack/release/chart-README.md.gotmpl --dry-run \
+		--log-level=warning >$(OUT)/config/chart/README.md
 
 .PHONY: fmt
 fmt: ## Format the Go code
@@ -129,6 +131,10 @@ release: ## Make binaries, image layout, manifests, chart, SBOMs and checksums o
 .PHONY: release-check
 release-check: ## Make release VERSION in two clones in different places, and compare the bytes
 	@hack/release/check.sh '$(VERSION)' '$(IMAGE)'
+
+.PHONY: release-node
+release-node: ## Install what release left on a node that the scripts in CLUSTER make
+	@hack/release/node.sh '$(CLUSTER)'
 
 ##@ Deploy
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks, without touching the tree, that what can be derived is what is committed: generated files, formatting, go.mod
-# and go.sum of every module, and the pins of the control plane. Reports everything that is wrong, not the first.
+# and go.sum of every module, and the pins of the control plane; and lints the workflows. Reports everything that is wrong,
+# not the first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . hack/versions.env
@@ -28,6 +29,9 @@ unformatted=$(git ls-files -z --cached --others --exclude-standard '*.go' | xarg
 for module in $(git ls-files '*go.mod'); do
   go -C "$(dirname "$module")" mod tidy -diff || wrong "$module or its go.sum is not tidy: run go mod tidy there"
 done
+
+# Without shellcheck, which is there on some machines and not on others.
+go tool -modfile=hack/tools/go.mod actionlint -shellcheck= -pyflakes= || wrong 'a workflow is not right'
 
 pinned() { grep -qF "$2" "hack/$1/go.mod" || wrong "hack/$1/go.mod lacks '$2': see hack/versions.env"; }
 pinned controlplane/kubernetes "k8s.io/kubernetes v$KUBE_VERSION"

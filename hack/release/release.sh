@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes in .cache/dist all that a release of version $1 has and that needs no registry: binaries, an OCI image layout, manifests,
 # the chart, SBOMs and checksums. IMAGE ($2) is where the image will be, without tag: the manifests and the chart name it by the
-# digest that it has here. The same commit makes the same bytes with the same Go, wherever the clone is.
+# digest that it has here. The same commit makes the same bytes with the same Go on the same architecture, wherever the clone is.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 version=$1 image=$2
@@ -29,7 +29,7 @@ go -C hack/release build -buildvcs=false -o "$PWD/$tools/" . github.com/CycloneD
 for architecture in amd64 arm64; do
   binary=$dist/${name}_${version}_linux_$architecture
   GOOS=linux GOARCH=$architecture go build -buildvcs=false -ldflags "-s -w -X main.version=$version" -o "$binary" .
-  "$tools/cyclonedx-gomod" bin -json -noserial -std -version "v$version" -output "$binary.cdx.json" "$binary"
+  "$tools/cyclonedx-gomod" bin -json -noserial -notimestamp -std -version "v$version" -output "$binary.cdx.json" "$binary"
 done
 digest=$("$tools/release" -dist="$dist" -version="$version" -revision="$(git rev-parse HEAD)" -epoch="$SOURCE_DATE_EPOCH" amd64 arm64)
 

@@ -138,7 +138,7 @@ var _ = Describe("What the chart renders", func() {
 
 	It("goes with samples that the API server takes, every field of them", func(ctx SpecContext) {
 		samples := parse(output(ctx, "go", "tool", "-modfile=hack/tools/go.mod", "kustomize", "build", "config/samples"))
-		Expect(samples).To(HaveLen(10))
+		Expect(samples).To(HaveLen(12))
 		for key, object := range samples {
 			object.SetNamespace(shop)
 			Expect(api.Create(ctx, object, client.DryRunAll, client.FieldValidation("Strict"))).To(Succeed(), key)
