@@ -159,12 +159,12 @@ func (r *Reconciler) credential(ctx context.Context, session *v1alpha1.SeamClien
 
 // credentialIn reads the credential of a SeamWorkspace. Which other keys its Secret has, it does not tell.
 func (r *Reconciler) credentialIn(ctx context.Context, namespace string, ref v1alpha1.CredentialReference, workspaceID string) (seam.Credential, map[string]string, error) {
-	return r.readCredential(ctx, namespace, ref, workspaceID, func([]string) string { return "" })
+	return r.readCredential(ctx, namespace, ref, workspaceID, func([]string, int) string { return "" })
 }
 
 // readCredential reads a credential from a Secret of a namespace. keys lists in a message those that are there instead.
 func (r *Reconciler) readCredential(
-	ctx context.Context, namespace string, ref v1alpha1.CredentialReference, workspaceID string, keys func([]string) string,
+	ctx context.Context, namespace string, ref v1alpha1.CredentialReference, workspaceID string, keys func([]string, int) string,
 ) (seam.Credential, map[string]string, error) {
 	key := ref.Key
 	if key == "" {
@@ -212,7 +212,7 @@ func (r *Reconciler) selector(ctx context.Context, session *v1alpha1.SeamClientS
 // value reads what a reference leads to, which is called what in messages, and the version of its Secret by name. keys lists in
 // a message those that are there instead.
 func (r *Reconciler) value(
-	ctx context.Context, ref references.Reference, what string, keys func([]string) string,
+	ctx context.Context, ref references.Reference, what string, keys func([]string, int) string,
 ) (string, map[string]string, error) {
 	value, err := r.reader.Read(ctx, ref)
 	var limited *references.LimitedError
@@ -224,7 +224,7 @@ func (r *Reconciler) value(
 	case value.Missing:
 		err = lifecycle.MissingProblem(fmt.Sprintf("Secret %q does not exist: create it with %s under the key %q", ref.Name, what, ref.Key))
 	case value.MissingKey:
-		err = lifecycle.MissingProblem(fmt.Sprintf("Secret %q has no key %q%s: put %s there", ref.Name, ref.Key, keys(value.Keys), what))
+		err = lifecycle.MissingProblem(fmt.Sprintf("Secret %q has no key %q%s: put %s there", ref.Name, ref.Key, keys(value.Keys, value.MoreKeys), what))
 	case value.KubernetesType != "":
 		err = lifecycle.UnusableProblem(ref.Name, ref.Key,
 			fmt.Sprintf("a Secret of type %s is not sent to Seam: put %s into one of type Opaque", value.KubernetesType, what))

@@ -21,16 +21,12 @@ func (r *Reconciler) ungranted(ctx context.Context, session *v1alpha1.SeamClient
 	if session.Spec.WorkspaceRef == nil {
 		return false, nil
 	}
-	workspace, tenant, err := r.workspaceFor(ctx, session)
-	switch {
-	case err != nil || workspace == nil:
-		return workspace == nil, err
-	case session.Spec.UserIdentifierKeySecretRef != nil:
-		return !lifecycle.GrantsAnything(workspace, tenant), nil
+	grants := granting(seam.Selector{ClientSessionID: session.Spec.ClientSessionID, UserIdentifierKey: session.Spec.UserIdentifierKey})
+	if session.Spec.UserIdentifierKeySecretRef != nil {
+		grants = lifecycle.GrantsAnything
 	}
-	return !lifecycle.Grants(workspace, tenant, seam.Selector{
-		ClientSessionID: session.Spec.ClientSessionID, UserIdentifierKey: session.Spec.UserIdentifierKey,
-	}), nil
+	workspace, err := r.workspaceFor(ctx, session, grants)
+	return workspace == nil, err
 }
 
 // grantsStill says whether a session that was fetched may still be written.
@@ -42,55 +38,72 @@ func (r *Reconciler) grantsStill(ctx context.Context, session *v1alpha1.SeamClie
 	if selector.ClientSessionID == "" {
 		selector.UserIdentifierKey = answer.UserIdentifierKey // which is the one that was asked for
 	}
-	workspace, tenant, err := r.workspaceFor(ctx, session)
-	return err == nil && workspace != nil && lifecycle.Grants(workspace, tenant, selector)
+	workspace, err := r.workspaceFor(ctx, session, granting(selector))
+	return err == nil && workspace != nil
 }
 
-// workspaceFor returns the SeamWorkspace that a session names, nil if there is none, and what is known of the session's
-// namespace.
-func (r *Reconciler) workspaceFor(ctx context.Context, session *v1alpha1.SeamClientSession) (*v1alpha1.SeamWorkspace, lifecycle.Tenant, error) {
-	tenant := lifecycle.Tenant{Name: session.Namespace}
+// granting is what a workspace must pass that grants the session of a selector.
+func granting(selector seam.Selector) func(*v1alpha1.SeamWorkspace, lifecycle.Tenant) bool {
+	return func(workspace *v1alpha1.SeamWorkspace, tenant lifecycle.Tenant) bool {
+		return lifecycle.Grants(workspace, tenant, selector)
+	}
+}
+
+// workspaceFor returns the SeamWorkspace that a session names, or nil if there is none which grants the session's namespace
+// what it should. The namespace's labels are looked at only where they decide.
+func (r *Reconciler) workspaceFor(
+	ctx context.Context, session *v1alpha1.SeamClientSession, grants func(*v1alpha1.SeamWorkspace, lifecycle.Tenant) bool,
+) (*v1alpha1.SeamWorkspace, error) {
 	key := session.Workspace()
 	if len(r.namespaces) > 0 && !slices.Contains(r.namespaces, key.Namespace) {
-		return nil, tenant, nil // the cache does not have it, and must not
+		return nil, nil // the cache does not have it, and must not
 	}
 	workspace := &v1alpha1.SeamWorkspace{}
 	if err := r.client.Get(ctx, key, workspace); err != nil {
-		return nil, tenant, client.IgnoreNotFound(err)
+		return nil, client.IgnoreNotFound(err)
 	}
-	if !workspace.DeletionTimestamp.IsZero() {
-		return nil, tenant, nil
-	}
-	if !lifecycle.UsesSelectors(workspace) || len(r.namespaces) > 0 || key.Namespace == session.Namespace {
-		return workspace, tenant, nil
+	tenant := lifecycle.Tenant{Name: session.Namespace}
+	switch {
+	case !workspace.DeletionTimestamp.IsZero():
+		return nil, nil
+	case grants(workspace, tenant):
+		return workspace, nil
+	case !lifecycle.UsesSelectors(workspace), len(r.namespaces) > 0:
+		return nil, nil
 	}
 	if err := r.labels.watch(ctx); err != nil {
-		return nil, tenant, err
+		return nil, err
 	}
 	namespace := namespaceMetadata()
-	if err := r.client.Get(ctx, types.NamespacedName{Name: session.Namespace}, namespace); client.IgnoreNotFound(err) != nil {
-		return nil, tenant, err
+	if err := r.client.Get(ctx, types.NamespacedName{Name: session.Namespace}, namespace); err != nil {
+		return nil, client.IgnoreNotFound(err)
 	}
-	tenant.Labels = namespace.Labels
-	return workspace, tenant, nil
+	if tenant.Labels = namespace.Labels; grants(workspace, tenant) {
+		return workspace, nil
+	}
+	return nil, nil
 }
 
 // requestByWorkspace is the request of a session that names a SeamWorkspace. Nothing of the workspace shows to whom it does
 // not grant the session.
 func (r *Reconciler) requestByWorkspace(ctx context.Context, session *v1alpha1.SeamClientSession) (request, error) {
-	workspace, tenant, err := r.workspaceFor(ctx, session)
+	workspace, err := r.workspaceFor(ctx, session, lifecycle.GrantsAnything)
+	if err == nil && workspace == nil {
+		err = lifecycle.UngrantedProblem(session)
+	}
 	if err != nil {
 		return request{}, err
-	}
-	if workspace == nil || !lifecycle.GrantsAnything(workspace, tenant) {
-		return request{}, lifecycle.UngrantedProblem(session)
 	}
 	selector, versions, err := r.selector(ctx, session)
 	if err != nil {
 		return request{versions: versions}, err
 	}
-	if !lifecycle.Grants(workspace, tenant, selector) {
-		return request{versions: versions}, lifecycle.UngrantedProblem(session)
+	workspace, err = r.workspaceFor(ctx, session, granting(selector))
+	if err == nil && workspace == nil {
+		err = lifecycle.UngrantedProblem(session)
+	}
+	if err != nil {
+		return request{versions: versions}, err
 	}
 	if !lifecycle.WorkspaceReady(workspace) {
 		return request{versions: versions}, lifecycle.UnreadyProblem(session)

@@ -121,8 +121,8 @@ func MissingProblem(message string) *Problem {
 }
 
 // ListKeys goes on in a message about a key that a Secret does not have, with the keys that it has. They are for whoever may
-// read that Secret: those of another namespace are never listed.
-func ListKeys(keys []string) string {
+// read that Secret: those of another namespace are never listed. more is how many it has beside.
+func ListKeys(keys []string, more int) string {
 	var shown []string
 	for _, key := range keys {
 		// Somebody may have mixed up key and value.
@@ -130,7 +130,7 @@ func ListKeys(keys []string) string {
 			shown = append(shown, strconv.Quote(key))
 		}
 	}
-	switch others := len(keys) - len(shown); {
+	switch others := len(keys) + more - len(shown); {
 	case len(keys) == 0:
 		return ", nor any other"
 	case len(shown) == 0:

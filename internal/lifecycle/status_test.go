@@ -363,7 +363,7 @@ func TestMessagesListTheKeysOfASecret(t *testing.T) {
 		{[]string{"seam_apikey1_token", "x"}, `, it has "x" and 1 more`},
 		{[]string{"eyJhbGciOi", strings.Repeat("x", 65)}, ", and 2 that are not shown"},
 	} {
-		if got := ListKeys(test.keys); got != test.want {
+		if got := ListKeys(test.keys, 0); got != test.want {
 			t.Errorf("%v: %s", test.keys, got)
 		}
 	}

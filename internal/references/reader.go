@@ -21,6 +21,8 @@ const (
 	TTL = 5 * time.Second
 	// maxValue bounds a value that is kept, in bytes: no credential and no user identifier key is longer.
 	maxValue = 8192
+	// maxKeys bounds the keys that are kept of a Secret.
+	maxKeys = 16
 	// readsPerSecond and readBurst bound, for each namespace, the reads that lead to nothing: of Secrets that are missing, or
 	// hold what can't be used. So sessions that name such Secrets by the thousands cost a namespace's share and no more.
 	readsPerSecond, readBurst = 20, 100
@@ -39,8 +41,10 @@ type Value struct {
 	Data string
 	// Missing says that there is no such Secret, MissingKey that there is one without that key.
 	Missing, MissingKey bool
-	// Keys are, with MissingKey, the keys that are there, sorted. They are for whoever may read that Secret.
-	Keys []string
+	// Keys are, with MissingKey, the first keys that are there, sorted, and MoreKeys is how many there are beside. They are for
+	// whoever may read that Secret.
+	Keys     []string
+	MoreKeys int
 	// TooLong says that what stands under the key is longer than any value that could be used; Data is empty then.
 	TooLong bool
 	// KubernetesType is the type of the Secret where that is one of Kubernetes' own, such as a service account's token. What
@@ -175,7 +179,9 @@ func (r *Reader) fetch(ctx context.Context, ref Reference) (Value, error) {
 	case strings.HasPrefix(string(s.Type), "kubernetes.io/"):
 		value.KubernetesType = string(s.Type)
 	case !ok:
-		value.MissingKey, value.Keys = true, slices.Sorted(maps.Keys(s.Data))
+		all := slices.Sorted(maps.Keys(s.Data))
+		value.MissingKey, value.Keys = true, slices.Clone(all[:min(len(all), maxKeys)])
+		value.MoreKeys = len(all) - len(value.Keys)
 	case len(data) > maxValue:
 		value.TooLong = true
 	default:
