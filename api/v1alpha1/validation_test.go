@@ -264,6 +264,7 @@ var _ = Describe("A SeamClientSession", func() {
 		future := metav1.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
 		session.Status = v1alpha1.SeamClientSessionStatus{
 			SecretName: "jane-seam", ClientSessionID: "cst1", ExpiresAt: &future, NextFetchTime: &future,
+			Reason: v1alpha1.ReasonRateLimited, WaitingFor: "nothing",
 			Conditions: []metav1.Condition{
 				{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonTokenAvailable, LastTransitionTime: future},
 				{Type: v1alpha1.ConditionSynced, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRateLimited, LastTransitionTime: future},
@@ -271,11 +272,11 @@ var _ = Describe("A SeamClientSession", func() {
 		}
 		Expect(api.Status().Update(ctx, session)).To(Succeed())
 		Expect(kubectl("get", "scs")).To(Equal([]string{
-			"NAME READY SECRET EXPIRES AGE", "columns True jane-seam 2099-01-01T00:00:00Z <age>",
+			"NAME READY SECRET EXPIRES REASON AGE", "columns True jane-seam 2099-01-01T00:00:00Z RateLimited <age>",
 		}))
 		Expect(kubectl("get", "seam", "-o", "wide")).To(Equal([]string{
-			"NAME READY SECRET EXPIRES SYNCED REASON SESSION NEXT AGE",
-			"seamclientsession.connect.seam.co/columns True jane-seam 2099-01-01T00:00:00Z False RateLimited cst1 2099-01-01T00:00:00Z <age>",
+			"NAME READY SECRET EXPIRES REASON SYNCED SESSION FETCHED NEXT WAITS-FOR AGE",
+			"seamclientsession.connect.seam.co/columns True jane-seam 2099-01-01T00:00:00Z RateLimited False cst1 2099-01-01T00:00:00Z nothing <age>",
 		}))
 	})
 })
