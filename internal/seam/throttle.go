@@ -26,13 +26,23 @@ const (
 type reach int
 
 const (
-	// unknown is a credential with which nothing was called yet, or nothing that says anything.
-	unknown reach = iota
+	_ reach = iota // nothing was called yet, or nothing that says anything
 	// reached is one that Seam answered, be it with a refusal.
 	reached
 	// unreached is one with which Seam could not be reached, or could not answer.
 	unreached
 )
+
+// after is what is known after another call.
+func (r reach) after(v verdict) reach {
+	switch v {
+	case accepted, unauthorized, rateLimited:
+		return reached
+	case unreachable:
+		return unreached
+	}
+	return r
+}
 
 // class is how soon a credential can be trusted to give its calls back.
 type class int
@@ -175,13 +185,7 @@ func (t *throttle) end(now time.Time, done *call, v verdict, cause *Error) (narr
 		t.slowCalls--
 		t.wasSlow = true
 	}
-	switch v {
-	case accepted, unauthorized, rateLimited:
-		t.account.reach = reached
-	case unreachable:
-		t.account.reach = unreached
-	case neutral:
-	}
+	t.account.reach = t.account.reach.after(v)
 	probed, probedAll := t.breaker.end(done.number), t.account.circuit.end(done.number)
 	free := t.account.free(now)
 	switch v {
