@@ -28,7 +28,7 @@ func (r *Reconciler) ungranted(ctx context.Context, session *v1alpha1.SeamClient
 	case session.Spec.UserIdentifierKeySecretRef != nil:
 		return !lifecycle.GrantsAnything(workspace, tenant), nil
 	}
-	return !lifecycle.Grants(workspace, tenant, seam.Selector{
+	return !lifecycle.GrantsSession(workspace, tenant, session, seam.Selector{
 		ClientSessionID: session.Spec.ClientSessionID, UserIdentifierKey: session.Spec.UserIdentifierKey,
 	}), nil
 }
@@ -43,7 +43,7 @@ func (r *Reconciler) grantsStill(ctx context.Context, session *v1alpha1.SeamClie
 		selector.UserIdentifierKey = answer.UserIdentifierKey // which is the one that was asked for
 	}
 	workspace, tenant, err := r.workspaceFor(ctx, session)
-	return err == nil && workspace != nil && lifecycle.Grants(workspace, tenant, selector)
+	return err == nil && workspace != nil && lifecycle.GrantsSession(workspace, tenant, session, selector)
 }
 
 // workspaceFor returns the SeamWorkspace that a session names, nil if there is none, and what is known of the session's
@@ -89,7 +89,7 @@ func (r *Reconciler) requestByWorkspace(ctx context.Context, session *v1alpha1.S
 	if err != nil {
 		return request{versions: versions}, err
 	}
-	if !lifecycle.Grants(workspace, tenant, selector) {
+	if !lifecycle.GrantsSession(workspace, tenant, session, selector) {
 		return request{versions: versions}, lifecycle.UngrantedProblem(session)
 	}
 	if !lifecycle.WorkspaceReady(workspace) {
