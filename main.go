@@ -188,8 +188,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	leftBehind, err := metrics.NewLeftBehind(ctrlmetrics.Registry)
+	if err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
 	err = controller.SetupWithManager(ctx, mgr, controller.Options{
-		Seam: seamClient, Workers: o.workers, Clock: clock.RealClock{}, Namespaces: splitNamespaces(o.namespaces),
+		Seam: seamClient, Workers: o.workers, Clock: clock.RealClock{}, Namespaces: splitNamespaces(o.namespaces), LeftBehind: leftBehind,
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)

@@ -41,6 +41,7 @@ type SeamClientSession struct {
 // +kubebuilder:validation:XValidation:rule="[has(self.clientSessionID), has(self.userIdentifierKey), has(self.userIdentifierKeySecretRef)].filter(set, set).size() == 1",message="set exactly one of clientSessionID, userIdentifierKey and userIdentifierKeySecretRef"
 // +kubebuilder:validation:XValidation:rule="has(self.credentialSecretRef) != has(self.workspaceRef)",message="set exactly one of credentialSecretRef and workspaceRef"
 // +kubebuilder:validation:XValidation:rule="!has(self.workspaceRef) || !has(self.workspaceID)",message="the SeamWorkspace says which workspace it is: leave out workspaceID"
+// +kubebuilder:validation:XValidation:rule="!has(self.provision) || !has(self.clientSessionID)",message="Seam makes sessions of a user: with provision set userIdentifierKey or userIdentifierKeySecretRef, not clientSessionID"
 type SeamClientSessionSpec struct {
 	// clientSessionID selects the session by its ID at Seam. It is opaque: letters, digits, '_' and '-'.
 	// +optional
@@ -90,7 +91,8 @@ type SeamClientSessionSpec struct {
 	RefreshInterval *metav1.Duration `json:"refreshInterval,omitempty"`
 
 	// renewBefore is how long before the end of the session the operator begins to look more often whether its owner has
-	// extended it. Default: a third of the life that this expiry promised when it was first seen, at most 24h.
+	// extended it. Default: a third of the life that this expiry promised when it was first seen, at most 24h. With provision it
+	// is how long before the end the operator extends the session. Default, and at most: a third of the life that Seam granted.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
@@ -102,10 +104,77 @@ type SeamClientSessionSpec struct {
 	// +kubebuilder:default={}
 	Secret SecretSpec `json:"secret,omitempty"`
 
+	// provision has the operator make the session where Seam has none of that user, and extend it before it ends. Without it
+	// the operator only reads.
+	// +optional
+	Provision *Provision `json:"provision,omitempty"`
+
 	// suspend stops the operator from asking Seam and from writing the Secret. What is in the Secret stays.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }
+
+// Provision says what the session of a user should be. The operator never makes one shorter that there is, nor has it see less
+// than the lists here that are set.
+type Provision struct {
+	// lifetime is how long the session lives after each extension, at least 10m. It is extended before its end; a later one that
+	// somebody else gave it stays.
+	// +optional
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')",message="must be a duration such as 30m or 24h"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$') || duration(self) >= duration('10m') && duration(self) <= duration('8760h')",message="must be at least 10m and at most 8760h"
+	Lifetime *metav1.Duration `json:"lifetime,omitempty"`
+
+	// connectedAccountIDs are the connected accounts that the session may see. Left out, those of a session that there is stay.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=256
+	ConnectedAccountIDs []SeamID `json:"connectedAccountIDs,omitempty"`
+
+	// connectWebviewIDs are the Connect Webviews whose accounts the session may see. Left out, those of a session that there is
+	// stay.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=256
+	ConnectWebviewIDs []SeamID `json:"connectWebviewIDs,omitempty"`
+
+	// userIdentityID is the user identity that the session is of. Left out, that of a session that there is stays.
+	// +optional
+	UserIdentityID SeamID `json:"userIdentityID,omitempty"`
+
+	// whenDeleted says what happens at Seam when this object is deleted: Expire (the session ends by itself, at most lifetime later)
+	// or Delete. Only a session that this object made is deleted, and not while another object uses it.
+	// +optional
+	// +kubebuilder:default=Expire
+	WhenDeleted ProvisionedAction `json:"whenDeleted,omitempty"`
+}
+
+// ProvisionedAction is what happens to a session that an object made when that is deleted.
+//
+// +kubebuilder:validation:Enum=Expire;Delete
+type ProvisionedAction string
+
+// What happens to a session that an object made.
+const (
+	// ProvisionedExpire lets it end by itself.
+	ProvisionedExpire ProvisionedAction = "Expire"
+	// ProvisionedDelete deletes it at Seam.
+	ProvisionedDelete ProvisionedAction = "Delete"
+)
+
+// Finalizer is on a SeamClientSession whose session is deleted at Seam before the object goes.
+const Finalizer = "connect.seam.co/client-session"
+
+// SeamID is the ID of something at Seam. It is opaque: letters, digits, '_' and '-'.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=64
+// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]+$')",message="must be an ID that Seam gave, made of letters, digits, '_' and '-'"
+type SeamID string
 
 // CredentialReference names a key of a Secret of the same namespace that holds a credential for Seam.
 type CredentialReference struct {
@@ -315,6 +384,14 @@ type SeamClientSessionStatus struct {
 	// +optional
 	NotFoundSince *metav1.Time `json:"notFoundSince,omitempty"`
 
+	// provisioned is the session that this object made; absent if it made none.
+	// +optional
+	Provisioned *Provisioned `json:"provisioned,omitempty"`
+
+	// provisioning is what came of making and extending the session; absent before the first call that does.
+	// +optional
+	Provisioning *Provisioning `json:"provisioning,omitempty"`
+
 	// lastFetchTime is when Seam last gave a good answer of which the Secret was brought up to date.
 	// +optional
 	LastFetchTime *metav1.Time `json:"lastFetchTime,omitempty"`
@@ -395,6 +472,61 @@ type Refusal struct {
 	// is not known.
 	// +optional
 	RequestFingerprint string `json:"requestFingerprint,omitempty"`
+}
+
+// Provisioned is a session that an object made.
+type Provisioned struct {
+	// requestedTime is when Seam was to be asked to make a session, by its own clock: written before the call, and taken away when
+	// that is known to have made none.
+	// +optional
+	RequestedTime *metav1.Time `json:"requestedTime,omitempty"`
+
+	// clientSessionID is the session that was made; absent while that is not known.
+	// +optional
+	ClientSessionID string `json:"clientSessionID,omitempty"`
+
+	// workspaceID is the workspace that it was made in.
+	// +optional
+	WorkspaceID string `json:"workspaceID,omitempty"`
+
+	// formerClientSessionIDs are sessions that were made for another user, before the spec named this one.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	FormerClientSessionIDs []string `json:"formerClientSessionIDs,omitempty"`
+}
+
+// Provisioning is what came of making and extending a session.
+type Provisioning struct {
+	// lastCallTime is when Seam was last asked to make or extend the session, by its own clock.
+	// +optional
+	LastCallTime *metav1.Time `json:"lastCallTime,omitempty"`
+
+	// grantedUntil is the end that it gave the session then; absent if it refused, or gave none.
+	// +optional
+	GrantedUntil *metav1.Time `json:"grantedUntil,omitempty"`
+
+	// specHash tells the spec.provision of that call from others.
+	// +optional
+	SpecHash string `json:"specHash,omitempty"`
+
+	// callsInARow counts the calls in a row that failed or made a session: the pause before the next grows with it.
+	// +optional
+	CallsInARow int32 `json:"callsInARow,omitempty"`
+
+	// notBefore is when Seam is asked again at the earliest where the last call failed, or the session that it made is gone.
+	// +optional
+	NotBefore *metav1.Time `json:"notBefore,omitempty"`
+
+	// reason is that of the failure of the last call; absent if it succeeded.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+
+	// message says what failed and what to do.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
 }
 
 // SeamClientSessionList is a list of SeamClientSessions.

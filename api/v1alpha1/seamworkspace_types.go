@@ -72,6 +72,53 @@ type Grant struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	UserIdentifierKeyPrefixes []KeyPrefix `json:"userIdentifierKeyPrefixes,omitempty"`
+
+	// allow says what for: Read lets sessions be read, Provision lets them also be made and extended.
+	// +optional
+	// +listType=set
+	// +kubebuilder:default={Read}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	Allow []GrantedUse `json:"allow,omitempty"`
+
+	// associations are what sessions may be made to see, with Provision: nothing that is not listed here. What a session sees
+	// already is neither given nor taken by that.
+	// +optional
+	Associations *Associations `json:"associations,omitempty"`
+}
+
+// GrantedUse is what a grant is for.
+//
+// +kubebuilder:validation:Enum=Read;Provision
+type GrantedUse string
+
+// What a grant is for.
+const (
+	// GrantedRead lets sessions be read.
+	GrantedRead GrantedUse = "Read"
+	// GrantedProvision lets sessions be made and extended as well.
+	GrantedProvision GrantedUse = "Provision"
+)
+
+// Associations are what sessions may be made to see.
+type Associations struct {
+	// connectedAccountIDs that spec.provision of a session may name.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	ConnectedAccountIDs []SeamID `json:"connectedAccountIDs,omitempty"`
+
+	// connectWebviewIDs that spec.provision of a session may name.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	ConnectWebviewIDs []SeamID `json:"connectWebviewIDs,omitempty"`
+
+	// userIdentityIDs that spec.provision of a session may name.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	UserIdentityIDs []SeamID `json:"userIdentityIDs,omitempty"`
 }
 
 // KeyPrefix is what a user identifier key begins with.

@@ -31,6 +31,11 @@ func entries(n int) string {
 	return "{" + strings.Join(keys, ", ") + "}"
 }
 
+// provision is a spec of a session that is made and extended.
+func provision(spec string) string {
+	return `{clientSessionID: null, userIdentifierKey: jane, provision: ` + spec + `}`
+}
+
 const (
 	secretName    = "must be the name of a Secret: lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit"
 	secretKey     = "must be a key of a Secret: letters, digits, '-', '_' and '.'"
@@ -68,6 +73,20 @@ var _ = DescribeTable("A spec is validated", func(ctx context.Context, accepted,
 
 	Entry("userIdentifierKey is not empty", `{clientSessionID: null, userIdentifierKey: j}`, `{clientSessionID: null, userIdentifierKey: ""}`, "spec.userIdentifierKey in body should be at least 1 chars long"),
 	Entry("userIdentifierKey is bounded", `{clientSessionID: null, userIdentifierKey: `+x(512)+`}`, `{clientSessionID: null, userIdentifierKey: `+x(513)+`}`, "spec.userIdentifierKey: Too long: may not be more than 512"),
+
+	Entry("provision is of a user", provision(`{}`), `{provision: {}}`, "with provision set userIdentifierKey or userIdentifierKeySecretRef, not clientSessionID"),
+	Entry("provision is of a user's key in a Secret", `{clientSessionID: null, `+key+`, provision: {}}`, `{provision: {lifetime: 1h}}`, "not clientSessionID"),
+	Entry("lifetime is a duration", provision(`{lifetime: 1h30m}`), provision(`{lifetime: 1d}`), "must be a duration such as 30m or 24h"),
+	Entry("lifetime is not short", provision(`{lifetime: 10m}`), provision(`{lifetime: 599s}`), "must be at least 10m and at most 8760h"),
+	Entry("lifetime is not long", provision(`{lifetime: 8760h}`), provision(`{lifetime: 8761h}`), "must be at least 10m and at most 8760h"),
+	Entry("connectedAccountIDs are some", provision(`{connectedAccountIDs: [a]}`), provision(`{connectedAccountIDs: []}`), "should have at least 1 items"),
+	Entry("connectedAccountIDs differ", provision(`{connectedAccountIDs: [a, b]}`), provision(`{connectedAccountIDs: [a, a]}`), "Duplicate value"),
+	Entry("connectedAccountIDs are IDs", provision(`{connectedAccountIDs: [a_B-1]}`), provision(`{connectedAccountIDs: ["a b"]}`), "must be an ID that Seam gave"),
+	Entry("connectWebviewIDs are some", provision(`{connectWebviewIDs: [a]}`), provision(`{connectWebviewIDs: []}`), "should have at least 1 items"),
+	Entry("connectWebviewIDs differ", provision(`{connectWebviewIDs: [a, b]}`), provision(`{connectWebviewIDs: [a, a]}`), "Duplicate value"),
+	Entry("connectWebviewIDs are short", provision(`{connectWebviewIDs: [`+x(64)+`]}`), provision(`{connectWebviewIDs: [`+x(65)+`]}`), "Too long: may not be more than 64"),
+	Entry("userIdentityID is an ID", provision(`{userIdentityID: a}`), provision(`{userIdentityID: "a/b"}`), "must be an ID that Seam gave"),
+	Entry("whenDeleted is known", provision(`{whenDeleted: Delete}`), provision(`{whenDeleted: Keep}`), `supported values: "Expire", "Delete"`),
 
 	Entry("the key's reference names a Secret", `{clientSessionID: null, `+key+`}`, `{clientSessionID: null, userIdentifierKeySecretRef: {key: key}}`, "spec.userIdentifierKeySecretRef.name: Required value"),
 	Entry("the key's reference names a Secret properly", `{clientSessionID: null, userIdentifierKeySecretRef: {name: a.b-c, key: k}}`, `{clientSessionID: null, userIdentifierKeySecretRef: {name: A, key: k}}`, secretName),
@@ -193,7 +212,8 @@ var _ = Describe("A SeamClientSession", func() {
 
 	It("keeps what is given, every field of it", func(ctx context.Context) {
 		given := parse(`{clientSessionID: null, userIdentifierKeySecretRef: {name: a, key: b}, credentialSecretRef: {name: c, key: d},
-			workspaceID: ws1, refreshInterval: 2h, renewBefore: 5m, suspend: true, secret: {name: e, labels: {f: g}, annotations: {h: i},
+			workspaceID: ws1, refreshInterval: 2h, renewBefore: 5m, suspend: true, provision: {lifetime: 30m, connectedAccountIDs: [m],
+			connectWebviewIDs: [p], userIdentityID: o, whenDeleted: Delete}, secret: {name: e, labels: {f: g}, annotations: {h: i},
 			type: j, template: {k: l}, retentionPolicy: {whenDeleted: Retain, whenSessionEnds: Delete}}}`)
 		object := minimal("everything")
 		merge(object.Object["spec"].(map[string]any), given)

@@ -67,6 +67,9 @@ var _ = DescribeTable("A workspace's spec is validated", func(ctx context.Contex
 	Entry("a grant says to whom", `{grants: []}`, `{grants: [{}]}`, "spec.grants[0].namespaces: Required value"),
 	Entry("a grant says to whom in a way", `{}`, grant(`{}`), oneOfNamespaces),
 	Entry("a grant says to whom in one way", labelled(`{a: b}`), grant(`{names: [a], selector: {matchLabels: {a: b}}}`), oneOfNamespaces),
+	Entry("a grant is for something that is known", `{grants: [{namespaces: {names: [a]}, allow: [Read, Provision]}]}`, `{grants: [{namespaces: {names: [a]}, allow: [Delete]}]}`, `supported values: "Read", "Provision"`),
+	Entry("a grant is for something", `{grants: [{namespaces: {names: [a]}, allow: [Provision]}]}`, `{grants: [{namespaces: {names: [a]}, allow: []}]}`, "should have at least 1 items"),
+	Entry("associations are IDs", `{grants: [{namespaces: {names: [a]}, associations: {connectedAccountIDs: [a], connectWebviewIDs: [b], userIdentityIDs: [c]}}]}`, `{grants: [{namespaces: {names: [a]}, associations: {userIdentityIDs: ["*"]}}]}`, "must be an ID that Seam gave"),
 	Entry("grants are few", `{grants: [`+strings.Repeat(`{namespaces: {names: [a]}}, `, 64)+`]}`, `{grants: [`+strings.Repeat(`{namespaces: {names: [a]}}, `, 65)+`]}`, "spec.grants: Too many: 65: must have at most 64"),
 
 	Entry("names are some", grant(`{names: [a]}`), grant(`{names: []}`), "spec.grants[0].namespaces.names in body should have at least 1 items"),
@@ -118,7 +121,9 @@ var _ = Describe("A SeamWorkspace", func() {
 
 	It("keeps what is given, every field of it", func(ctx context.Context) {
 		given := parse(`{credentialSecretRef: {name: a, key: b}, workspaceID: ws1, events: {pollInterval: 0s}, grants: [
-			{namespaces: {names: [shop, garage]}, userIdentifierKeyPrefixes: [shop-, garage-]}, {namespaces: {selector: {matchLabels: {c: d}}}}]}`)
+			{namespaces: {names: [shop, garage]}, userIdentifierKeyPrefixes: [shop-, garage-], allow: [Provision],
+				associations: {connectedAccountIDs: [e], connectWebviewIDs: [f], userIdentityIDs: [g]}},
+			{namespaces: {selector: {matchLabels: {c: d}}}, allow: [Read]}]}`)
 		object := minimalWorkspace("everything")
 		object.Object["spec"] = given
 		sent := object.DeepCopy()

@@ -226,8 +226,40 @@ func (t *trial) end(ctx context.Context) {
 		GinkgoWriter.Println(t.log.String())
 	}
 	for _, namespace := range []string{t.namespace, t.namespace + "-team"} {
+		var left v1alpha1.SeamClientSessionList
+		Expect(api.List(ctx, &left, client.InNamespace(namespace))).To(Succeed())
+		for i := range left.Items { // nobody is there who takes the finalizer off
+			Expect(client.IgnoreNotFound(api.Patch(ctx, &left.Items[i], client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))))).To(Succeed())
+		}
 		Expect(api.DeleteAllOf(ctx, &v1alpha1.SeamClientSession{}, client.InNamespace(namespace))).To(Succeed())
 		Expect(api.DeleteAllOf(ctx, &v1alpha1.SeamWorkspace{}, client.InNamespace(namespace))).To(Succeed())
+	}
+}
+
+// provision has a session made at Seam that is to be deleted with its object.
+func (t *trial) provision(ctx context.Context) func() bool {
+	GinkgoHelper()
+	session := &v1alpha1.SeamClientSession{
+		ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: "provisioned"},
+		Spec: v1alpha1.SeamClientSessionSpec{
+			UserIdentifierKey: "shop-jane", CredentialSecretRef: v1alpha1.CredentialReference{Name: "seam"},
+			Provision: &v1alpha1.Provision{WhenDeleted: v1alpha1.ProvisionedDelete},
+		},
+	}
+	Expect(api.Create(ctx, session)).To(Succeed())
+	return func() bool {
+		Expect(api.Get(ctx, client.ObjectKeyFromObject(session), session)).To(Succeed())
+		return meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionReady)
+	}
+}
+
+// deprovision deletes that object.
+func (t *trial) deprovision(ctx context.Context) func() bool {
+	GinkgoHelper()
+	session := &v1alpha1.SeamClientSession{ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: "provisioned"}}
+	Expect(api.Delete(ctx, session)).To(Succeed())
+	return func() bool {
+		return apierrors.IsNotFound(api.Get(ctx, client.ObjectKeyFromObject(session), session)) && len(t.server.Sessions("shop-jane")) == 0
 	}
 }
 
@@ -250,6 +282,8 @@ func (t *trial) day(ctx context.Context) (metrics string) {
 		t.strip,
 		t.editDuringCall,
 		t.rename,
+		t.provision,
+		t.deprovision,
 		func(ctx context.Context) func() bool {
 			return func() bool { metrics = t.scrape(ctx); return metrics != "" }
 		},

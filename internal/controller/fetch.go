@@ -60,6 +60,9 @@ func (r *Reconciler) fetch(ctx context.Context, seen *observation, decision life
 	if decision.Action == lifecycle.FetchingIfChanged && fingerprint == seen.Session.Status.FailedRequestFingerprint {
 		return lifecycle.Fetch{Versions: request.versions}
 	}
+	if decision.Action == lifecycle.Providing {
+		return r.provide(ctx, seen, request, fingerprint)
+	}
 	called := r.now()
 	answer, err := r.call(ctx, seen, request)
 	ended := lifecycle.Fetch{
@@ -80,21 +83,33 @@ func (r *Reconciler) fetch(ctx context.Context, seen *observation, decision life
 	return ended
 }
 
-// call calls Seam. A call that is under way when the token ends is given up, and made anew once the status says so: Seam can
-// take half a minute to answer, and Ready must not say yes for so long.
+// call calls Seam.
 func (r *Reconciler) call(ctx context.Context, seen *observation, request request) (*seam.ClientSession, error) {
-	key := client.ObjectKeyFromObject(seen.Session)
-	ctx, giveUp := context.WithCancel(ctx)
+	ctx, giveUp := r.untilTokenEnds(ctx, seen)
 	defer giveUp()
-	if now := r.clock.Now(); !lifecycle.TokenEnds(seen.Secret, &seen.Session.Status, now).IsZero() {
-		timer := r.clock.AfterFunc(lifecycle.TokenEnds(seen.Secret, &seen.Session.Status, now).Sub(now), giveUp)
-		defer timer.Stop()
+	return request.connection.GetClientSession(ctx, request.selector, r.waiter(seen.Session))
+}
+
+// untilTokenEnds has a call given up that is under way when the token ends, to be made anew once the status says so: Seam can take
+// half a minute to answer, and Ready must not say yes for so long.
+func (r *Reconciler) untilTokenEnds(ctx context.Context, seen *observation) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	now := r.clock.Now()
+	end := lifecycle.TokenEnds(seen.Secret, &seen.Session.Status, now)
+	if end.IsZero() {
+		return ctx, cancel
 	}
-	return request.connection.GetClientSession(ctx, request.selector, seam.Waiter{
-		Key:   key.String(),
-		Group: key.Namespace,
-		Wake:  func() { r.queue.enqueue(key) },
-	})
+	timer := r.clock.AfterFunc(end.Sub(now), cancel)
+	return ctx, func() {
+		timer.Stop()
+		cancel()
+	}
+}
+
+// waiter has a session enqueued when a call is free.
+func (r *Reconciler) waiter(session *v1alpha1.SeamClientSession) seam.Waiter {
+	key := client.ObjectKeyFromObject(session)
+	return seam.Waiter{Key: key.String(), Group: key.Namespace, Wake: func() { r.queue.enqueue(key) }}
 }
 
 // prevented is what came of a request for which something was missing.

@@ -21,7 +21,7 @@ func (r *Reconciler) ungranted(ctx context.Context, session *v1alpha1.SeamClient
 	if session.Spec.WorkspaceRef == nil {
 		return false, nil
 	}
-	grants := granting(seam.Selector{ClientSessionID: session.Spec.ClientSessionID, UserIdentifierKey: session.Spec.UserIdentifierKey})
+	grants := granting(session, seam.Selector{ClientSessionID: session.Spec.ClientSessionID, UserIdentifierKey: session.Spec.UserIdentifierKey})
 	if session.Spec.UserIdentifierKeySecretRef != nil {
 		grants = lifecycle.GrantsAnything
 	}
@@ -38,14 +38,14 @@ func (r *Reconciler) grantsStill(ctx context.Context, session *v1alpha1.SeamClie
 	if selector.ClientSessionID == "" {
 		selector.UserIdentifierKey = answer.UserIdentifierKey // which is the one that was asked for
 	}
-	workspace, err := r.workspaceFor(ctx, session, granting(selector))
+	workspace, err := r.workspaceFor(ctx, session, granting(session, selector))
 	return err == nil && workspace != nil
 }
 
-// granting is what a workspace must pass that grants the session of a selector.
-func granting(selector seam.Selector) func(*v1alpha1.SeamWorkspace, lifecycle.Tenant) bool {
+// granting is what a workspace must pass that grants a session, found by a selector.
+func granting(session *v1alpha1.SeamClientSession, selector seam.Selector) func(*v1alpha1.SeamWorkspace, lifecycle.Tenant) bool {
 	return func(workspace *v1alpha1.SeamWorkspace, tenant lifecycle.Tenant) bool {
-		return lifecycle.Grants(workspace, tenant, selector)
+		return lifecycle.GrantsSession(workspace, tenant, session, selector)
 	}
 }
 
@@ -98,7 +98,7 @@ func (r *Reconciler) requestByWorkspace(ctx context.Context, session *v1alpha1.S
 	if err != nil {
 		return request{versions: versions}, err
 	}
-	workspace, err = r.workspaceFor(ctx, session, granting(selector))
+	workspace, err = r.workspaceFor(ctx, session, granting(session, selector))
 	if err == nil && workspace == nil {
 		err = lifecycle.UngrantedProblem(session)
 	}

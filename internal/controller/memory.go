@@ -21,6 +21,10 @@ type remembered struct {
 	// deleted is the client session that was deleted at Seam, if any; tried says that it was fetched since.
 	deleted string
 	tried   bool
+	// farewells is how often in a row deleting the sessions of an object that is being deleted failed.
+	farewells int
+	// wish is what Seam is to be asked to make of the session; nil if nothing is.
+	wish *lifecycle.Wish
 }
 
 // deletion is what is remembered of the deletion of a client session.
@@ -75,6 +79,28 @@ func (m *memory) deletionHeard(key types.NamespacedName, clientSessionID string)
 func (m *memory) deletionTried(key types.NamespacedName) {
 	m.change(key, func(known remembered) remembered {
 		known.tried = true
+		return known
+	})
+}
+
+// farewell counts an attempt to delete the sessions of an object that is being deleted.
+func (m *memory) farewell(key types.NamespacedName) {
+	m.change(key, func(known remembered) remembered {
+		known.farewells++
+		return known
+	})
+}
+
+// wish notes what Seam is to be asked to make of a session; nil for nothing.
+func (m *memory) wish(key types.NamespacedName, wish *lifecycle.Wish) {
+	m.mu.Lock()
+	_, ok := m.all[key]
+	m.mu.Unlock()
+	if wish == nil && !ok {
+		return
+	}
+	m.change(key, func(known remembered) remembered {
+		known.wish = wish
 		return known
 	})
 }

@@ -35,6 +35,9 @@ type Reconciler struct {
 	// namespaces are those that the operator is installed for; none if it is for all.
 	namespaces []string
 
+	// leftBehind counts client sessions that could not be deleted.
+	leftBehind func()
+
 	queue    queue
 	checks   checks
 	labels   namespaceLabels
@@ -58,6 +61,9 @@ type observation struct {
 // Reconcile brings one session up to date: it observes, decides what is due, fetches that from Seam, applies it to the
 // Secret, and reports what came of it.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	if done, result, err := r.finalizer(ctx, req.NamespacedName); done {
+		return result, err
+	}
 	seen, err := r.observe(ctx, req.NamespacedName)
 	if errors.Is(err, errLabelsUnknown) {
 		return ctrl.Result{RequeueAfter: labelsRetry}, nil
@@ -68,8 +74,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	ctx = logf.IntoContext(ctx, logf.FromContext(ctx).WithValues("generation", seen.Session.Generation))
 	decision := lifecycle.Decide(seen.Observation, r.now())
 	fetched := r.fetch(ctx, seen, decision)
+	wish := lifecycle.Wanted(seen.Observation, fetched, r.now())
 	applied := r.apply(ctx, seen, fetched)
-	return r.report(ctx, seen, lifecycle.Attempt{Decision: decision, Fetch: fetched, Applied: applied})
+	return r.report(ctx, seen, lifecycle.Attempt{Decision: decision, Fetch: fetched, Applied: applied, Wish: wish})
 }
 
 // observe returns what is known of a session, or nil if it is gone or going.
@@ -106,6 +113,7 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*ob
 			ReferenceChanged: lifecycle.AwaitsReference(session, &session.Status) && r.waiting.Changed(key),
 			Ungranted:        ungranted,
 			Deletion:         known.deletion(session.Status.ClientSessionID),
+			Wish:             known.wish.IfCurrent(session, r.now()),
 			Drift:            known.drift,
 			UnsavedCall:      known.unsavedCall,
 		},

@@ -39,6 +39,8 @@ const (
 	indexController = "metadata.controller.uid"
 	// indexWorkspace finds the sessions that name a SeamWorkspace, by its namespace and name.
 	indexWorkspace = "spec.workspaceRef"
+	// indexSession finds the sessions that have the token of a client session, by the ID of that.
+	indexSession = "status.clientSessionID"
 )
 
 // workspaceWorkers is how many SeamWorkspaces are worked on at a time: more than slow credentials can make calls.
@@ -89,6 +91,8 @@ type Options struct {
 	// Workers is how many sessions are worked on at a time, at least 1.
 	Workers int
 	Clock   clock.WithDelayedExecution
+	// LeftBehind is called for each client session that could not be deleted with the object that made it; nil for nobody.
+	LeftBehind func()
 	// Namespaces are those that the operator is installed for; none if it is for all.
 	Namespaces []string
 }
@@ -107,6 +111,7 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, options Options) er
 	err = errors.Join(
 		index(ctx, &corev1.Secret{}, indexController, controllerUID),
 		index(ctx, &v1alpha1.SeamClientSession{}, indexWorkspace, workspaceOfSession),
+		index(ctx, &v1alpha1.SeamClientSession{}, indexSession, idOfSession),
 	)
 	if err != nil {
 		return err
@@ -137,6 +142,9 @@ func New(cached client.Client, live client.Reader, watcher client.WithWatch, eve
 		// The field owner is how a Secret tells the operator's writes from those of others.
 		client: client.WithFieldOwner(cached, v1alpha1.ManagedBy), live: live, seam: options.Seam, events: events, clock: options.Clock,
 		namespaces: options.Namespaces,
+	}
+	if r.leftBehind = options.LeftBehind; r.leftBehind == nil {
+		r.leftBehind = func() {}
 	}
 	r.reader = references.NewReader(live, options.Clock)
 	r.waiting = references.NewWaiting(watcher, r.reader, options.Clock, r.queue.enqueue)
@@ -209,6 +217,13 @@ func (r *Reconciler) workspaceHandler() handler.EventHandler {
 func workspaceOfSession(object client.Object) []string {
 	if session, ok := object.(*v1alpha1.SeamClientSession); ok && session.Spec.WorkspaceRef != nil {
 		return []string{session.Workspace().String()}
+	}
+	return nil
+}
+
+func idOfSession(object client.Object) []string {
+	if session, ok := object.(*v1alpha1.SeamClientSession); ok && session.Status.ClientSessionID != "" {
+		return []string{session.Status.ClientSessionID}
 	}
 	return nil
 }

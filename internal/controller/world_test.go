@@ -120,7 +120,7 @@ func (w *world) cachedClient() client.Client {
 		},
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
 			if sessions, ok := list.(*v1alpha1.SeamClientSessionList); ok {
-				return listSessions(ctx, c, sessions, opts...)
+				return w.listSessions(ctx, c, sessions, opts...)
 			}
 			return listByController(ctx, c, list, opts...)
 		},
@@ -178,12 +178,18 @@ func listByController(ctx context.Context, c client.Reader, list client.ObjectLi
 }
 
 // listSessions lists sessions of all namespaces, as the index of the cache does.
-func listSessions(ctx context.Context, c client.Reader, sessions *v1alpha1.SeamClientSessionList, opts ...client.ListOption) error {
+func (w *world) listSessions(ctx context.Context, c client.Reader, sessions *v1alpha1.SeamClientSessionList, opts ...client.ListOption) error {
 	options := (&client.ListOptions{}).ApplyOptions(opts)
 	if err := c.List(ctx, sessions, client.InNamespace(options.Namespace)); err != nil {
 		return err
 	}
 	if options.FieldSelector == nil { // of a namespace
+		return nil
+	}
+	if id, ok := options.FieldSelector.RequiresExactMatch(indexSession); ok {
+		sessions.Items = slices.DeleteFunc(sessions.Items, func(s v1alpha1.SeamClientSession) bool {
+			return s.Namespace != w.namespace || !slices.Contains(idOfSession(&s), id) // the Seams of other worlds give the same IDs
+		})
 		return nil
 	}
 	workspace, ok := options.FieldSelector.RequiresExactMatch(indexWorkspace)
@@ -286,7 +292,7 @@ func (w *world) settle(names ...string) {
 			Expect(round).To(BeNumerically("<", 10), "%s does not settle", name)
 			before := w.writes.count()
 			w.reconcile(name)
-			if w.writes.count() == before {
+			if w.writes.count() == before && w.r.memory.of(w.key(name), w.clock.Now()).wish == nil {
 				break
 			}
 		}

@@ -20,6 +20,8 @@ type Observation struct {
 	Ungranted bool
 	// Deletion is what Seam's events say of the client session of the status.
 	Deletion Deletion
+	// Wish is what Seam is to be asked to make of the session, as it was just fetched; nil if nothing is, or too long ago.
+	Wish *Wish
 	// Drift is how often the Secret was corrected lately.
 	Drift Drift
 	// UnsavedCall is when Seam was last called, if the API server did not take a status that says so; else zero.
@@ -43,6 +45,8 @@ type Attempt struct {
 	Decision Decision
 	Fetch    Fetch
 	Applied  Applied
+	// Wish is what Seam is to be asked next to make of the session that was fetched; nil if nothing is.
+	Wish *Wish
 }
 
 // Progress is how far fetching a session came.
@@ -80,6 +84,22 @@ type Fetch struct {
 	Versions map[string]string
 	// LookAgain is when to look again at the latest; zero where the status alone says.
 	LookAgain time.Time
+	// Provided is what came of asking Seam to make or extend the session. Where that has a good answer it is the one above.
+	Provided Provided
+}
+
+// Provided is what came of asking Seam to make or extend a session.
+type Provided struct {
+	// Tried says whether it was asked, or is not to be asked for a while. If not, nothing else is set.
+	Tried bool
+	// Creating says that there was no session before, or one that had ended.
+	Creating bool
+	// SeamTime is when Seam answered, by its own clock as far as that is known.
+	SeamTime time.Time
+	// Until is the end that it granted; nil if it gave none.
+	Until *time.Time
+	// Problem is why it did not.
+	Problem *Problem
 }
 
 // Called says whether Seam was called.
@@ -135,5 +155,8 @@ func (a Attempt) Repaired() bool {
 
 // Inconclusive says whether the attempt ended before it said anything about the session: something was due and is still.
 func (a Attempt) Inconclusive() bool {
+	if a.Wish != nil && a.Wish.Quiet {
+		return true
+	}
 	return a.Decision.Action == Defer || a.Fetch.Progress == Queued || a.Fetch.Progress == TooLate || a.Applied.Effect == Overtaken
 }

@@ -69,7 +69,7 @@ func readyCondition(session *v1alpha1.SeamClientSession, attempt Attempt, status
 	token := attempt.Applied.Secret
 	switch {
 	case gone(session, attempt):
-		return notReady(v1alpha1.ReasonSessionNotFound, goneMessage)
+		return notReady(v1alpha1.ReasonSessionNotFound, goneMessageFor(session))
 	case holdsToken(token) && !tokenEnded(token, status, now):
 		message := fmt.Sprintf("the token in Secret %q can be used", session.SecretName())
 		if token.ExpiresAt != nil {
@@ -128,7 +128,8 @@ func gone(session *v1alpha1.SeamClientSession, attempt Attempt) bool {
 		return false
 	}
 	ready := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady)
-	return ready != nil && ready.Reason == v1alpha1.ReasonSessionNotFound && ready.Message == goneMessage
+	return ready != nil && ready.Reason == v1alpha1.ReasonSessionNotFound &&
+		(ready.Message == goneMessage || ready.Message == remadeMessage)
 }
 
 // ProvenGone says whether it shows in a session, and in its Secret, that its client session is no more.
@@ -138,6 +139,10 @@ func ProvenGone(session *v1alpha1.SeamClientSession) bool {
 }
 
 func expiredMessage(session *v1alpha1.SeamClientSession, status v1alpha1.SeamClientSessionStatus) string {
+	if session.Spec.Provision != nil {
+		return fmt.Sprintf("the session ended at %s: it is made anew as soon as Seam does that; Synced and status.provisioning say what "+
+			"keeps it from that", shown(status.ExpiresAt))
+	}
 	message := fmt.Sprintf("the session ended at %s: whoever owns it extends it at Seam, with /client_sessions/get_or_create, "+
 		"which is noticed by itself, or creates another one", shown(status.ExpiresAt))
 	if session.Spec.ClientSessionID != "" {
@@ -173,6 +178,13 @@ func (c changing) without(conditionType string) changing {
 func (c changing) expiring(session *v1alpha1.SeamClientSession, status v1alpha1.SeamClientSessionStatus) changing {
 	if !meta.IsStatusConditionTrue(c.list, v1alpha1.ConditionReady) || !schedule.Expiring(scheduleInput(session, &status), c.now) {
 		return c.without(v1alpha1.ConditionExpiring)
+	}
+	if session.Spec.Provision != nil {
+		message := fmt.Sprintf("the session ends at %s: it is extended as soon as Seam answers", shown(status.ExpiresAt))
+		if last := status.Provisioning; last != nil && last.Reason != "" {
+			message = fmt.Sprintf("the session ends at %s, and extending it fails: %s", shown(status.ExpiresAt), last.Message)
+		}
+		return c.with(condition(v1alpha1.ConditionExpiring, metav1.ConditionTrue, v1alpha1.ReasonNotRenewed, message))
 	}
 	return c.with(condition(v1alpha1.ConditionExpiring, metav1.ConditionTrue,
 		v1alpha1.ReasonNotRenewed, fmt.Sprintf("the session ends at %s and was not extended; reading it does not extend it: "+

@@ -23,6 +23,8 @@ const (
 	FetchingIfChanged
 	// Correcting means that nothing else is due, but the Secret has drifted from what was written.
 	Correcting
+	// Providing means that Seam is to be asked to make or extend the session that was just fetched.
+	Providing
 	// Refuse means that something is due, and Problem says why it is pointless now.
 	Refuse
 	// Defer means that something is due, and the last call was made too short a while ago.
@@ -51,7 +53,7 @@ func Decide(seen Observation, now time.Time) Decision {
 	if obstacle := obstacleOf(seen, action, now); obstacle.Problem != nil {
 		return obstacle
 	}
-	if at := gapEnds(seen, now); at.After(now) {
+	if at := gapEnds(seen, now); at.After(now) && action != Providing { // which goes on from the last call
 		return Decision{Action: Defer, LookAgain: at}
 	}
 	return Decision{Action: action}
@@ -63,13 +65,15 @@ func due(seen Observation, now time.Time) Action {
 	switch {
 	case session.Spec.Suspend:
 		return Rest
-	case refreshRequested(session), specChanged(seen), syncedReason(status) == v1alpha1.ReasonSuspended:
+	case seen.Wish != nil:
+		return Providing
+	case refreshRequested(session), specChanged(seen), provisionDue(seen, now), syncedReason(status) == v1alpha1.ReasonSuspended:
 		return Fetching
 	case seen.Ungranted && syncedReason(status) != v1alpha1.ReasonNotGranted, seen.Deletion == DeletionHeard:
 		return Fetching
 	case unscheduled(status):
 		return FetchingIfChanged
-	case !schedule.Next(scheduleInput(session, status), now).After(now):
+	case !nextCall(session, status, now).After(now):
 		return Fetching
 	case seen.ReferenceChanged && AwaitsReference(session, status):
 		return FetchingIfChanged
@@ -208,6 +212,12 @@ func scheduleInput(session *v1alpha1.SeamClientSession, status *v1alpha1.SeamCli
 	}
 	if before := session.Spec.RenewBefore; before != nil {
 		in.RenewBefore = &before.Duration
+	}
+	if session.Spec.Provision != nil && status.ExpiresAt != nil {
+		longest := grantedLife(session, status) / 3
+		if in.RenewBefore == nil || *in.RenewBefore > longest {
+			in.RenewBefore = &longest
+		}
 	}
 	switch {
 	case in.Result == schedule.RateLimited: // also of an object that was held back and has not failed itself

@@ -19,6 +19,8 @@ const (
 	eventSecretDeleted   = "SecretDeleted"
 	eventSecretRepaired  = "SecretRepaired"
 	eventExpiring        = "Expiring"
+	eventSessionCreated  = "SessionCreated"
+	eventSessionExtended = "SessionExtended"
 
 	eventWorkspaceChanged = "WorkspaceChanged"
 )
@@ -41,7 +43,9 @@ func Transitions(session *v1alpha1.SeamClientSession, before, after *v1alpha1.Se
 		all = append(all, Transition{Type: corev1.EventTypeNormal, Reason: eventSecretRepaired, Note: repairNote(session, after), Repeats: true})
 		effect = Untouched // that it was written is said
 	}
-	if news := news(session, before, after, effect); news.Reason != "" {
+	all = append(all, provided(before, after, attempt.Fetch)...)
+	extended := attempt.Fetch.Provided.Tried && attempt.Fetch.Progress == Answered // which is said as well
+	if news := news(session, before, after, effect); news.Reason != "" && (!extended || news.Reason != eventExpiryExtended) {
 		news.Type = corev1.EventTypeNormal
 		all = append(all, news)
 	}
@@ -54,6 +58,22 @@ func repairNote(session *v1alpha1.SeamClientSession, after *v1alpha1.SeamClientS
 		return fmt.Sprintf("field manager %q had changed Secret %q, and it was corrected", repairs.LastManager, session.SecretName())
 	}
 	return fmt.Sprintf("something else had changed or deleted Secret %q, and it was corrected", session.SecretName())
+}
+
+// provided tells of a session that was made or extended, or could not be while it lives.
+func provided(before, after *v1alpha1.SeamClientSessionStatus, fetch Fetch) []Transition {
+	switch last := after.Provisioning; {
+	case !fetch.Provided.Tried:
+	case fetch.Progress == Answered && fetch.Provided.Creating && fetch.Answer.ID != before.ClientSessionID:
+		return []Transition{{Type: corev1.EventTypeNormal, Reason: eventSessionCreated,
+			Note: fmt.Sprintf("client session %s was made at Seam", fetch.Answer.ID)}}
+	case fetch.Progress == Answered:
+		return []Transition{{Type: corev1.EventTypeNormal, Reason: eventSessionExtended,
+			Note: fmt.Sprintf("client session %s was extended to %s", fetch.Answer.ID, shown(after.ExpiresAt))}}
+	case last != nil && !fetch.Provided.Creating && (before.Provisioning == nil || before.Provisioning.Reason != last.Reason):
+		return []Transition{{Type: corev1.EventTypeWarning, Reason: last.Reason, Note: last.Message, RequestID: fetch.Provided.Problem.RequestID}}
+	}
+	return nil
 }
 
 // news is what became of the token, if anything did.

@@ -24,6 +24,32 @@ func Grants(workspace *v1alpha1.SeamWorkspace, tenant Tenant, selector seam.Sele
 	})
 }
 
+// GrantsSession says the same of a session that may be one to make and extend: then the grant must allow that, and list whatever
+// spec.provision has the session see.
+func GrantsSession(workspace *v1alpha1.SeamWorkspace, tenant Tenant, session *v1alpha1.SeamClientSession, selector seam.Selector) bool {
+	spec := session.Spec.Provision
+	if spec == nil || workspace.Namespace == tenant.Name {
+		return Grants(workspace, tenant, selector)
+	}
+	return slices.ContainsFunc(workspace.Spec.Grants, func(grant v1alpha1.Grant) bool {
+		return slices.Contains(grant.Allow, v1alpha1.GrantedProvision) && associates(grant.Associations, spec) &&
+			admits(grant.Namespaces, tenant) && covers(grant.UserIdentifierKeyPrefixes, selector.UserIdentifierKey)
+	})
+}
+
+// associates says whether all that spec.provision has a session see is listed.
+func associates(granted *v1alpha1.Associations, spec *v1alpha1.Provision) bool {
+	if granted == nil {
+		granted = &v1alpha1.Associations{}
+	}
+	return listed(granted.ConnectedAccountIDs, spec.ConnectedAccountIDs) && listed(granted.ConnectWebviewIDs, spec.ConnectWebviewIDs) &&
+		(spec.UserIdentityID == "" || slices.Contains(granted.UserIdentityIDs, spec.UserIdentityID))
+}
+
+func listed(granted, asked []v1alpha1.SeamID) bool {
+	return !slices.ContainsFunc(asked, func(id v1alpha1.SeamID) bool { return !slices.Contains(granted, id) })
+}
+
 // GrantsAnything says whether a workspace lets a namespace use any session: where the user identifier key of one is not
 // known yet.
 func GrantsAnything(workspace *v1alpha1.SeamWorkspace, tenant Tenant) bool {

@@ -36,6 +36,16 @@ func (p *Problem) Row() Row { return Causes[p.Cause] }
 // goneMessage says in Ready that a session is proven to be gone. It is also how a later look recognises that.
 const goneMessage = "Seam has no such client session any more: create it at Seam, or select another one"
 
+// remadeMessage is the same where the operator makes it again.
+const remadeMessage = "Seam has no such client session any more: it is made again, with a pause that grows each time"
+
+func goneMessageFor(session *v1alpha1.SeamClientSession) string {
+	if session.Spec.Provision != nil {
+		return remadeMessage
+	}
+	return goneMessage
+}
+
 // seamCauses says what each kind of answer is a cause of.
 var seamCauses = map[seam.Kind]Cause{
 	seam.Unavailable:     SeamDown,
@@ -43,10 +53,10 @@ var seamCauses = map[seam.Kind]Cause{
 	seam.Forbidden:       CredentialForbidden,
 	seam.NotFound:        SessionMissing,
 	seam.InvalidRequest:  RequestInvalid,
-	seam.Conflict:        RequestInvalid,
 	seam.RateLimited:     TooManyRequests,
 	seam.InvalidResponse: AnswerInvalid,
 	seam.Mismatch:        SessionOther,
+	seam.Conflict:        SessionConflict,
 }
 
 // SeamProblem turns Seam's refusal, or what happened on the way, into a problem. sameRequest says that this very request had
@@ -66,7 +76,7 @@ func SeamProblem(session *v1alpha1.SeamClientSession, err *seam.Error, sameReque
 	case p.Cause == CredentialForbidden:
 		p.Message = fmt.Sprintf("Seam does not let %s read this session: %s", from, err)
 	case p.Cause == SessionMissing && sameRequest:
-		p.Cause, p.Message = SessionGone, goneMessage
+		p.Cause, p.Message = SessionGone, goneMessageFor(session)
 	case p.Cause == SessionMissing:
 		p.Message = fmt.Sprintf("Seam has no client session of this %s in the workspace of %s: "+
 			"create it at Seam, correct the field, or use a credential of the session's workspace", selectorField(session), from)
@@ -77,6 +87,34 @@ func SeamProblem(session *v1alpha1.SeamClientSession, err *seam.Error, sameReque
 			"proxy let the operator out to it"
 	}
 	return p
+}
+
+// ProvisionProblem turns Seam's refusal to make or extend a session into a problem. What it says is about spec.provision, since the
+// session was fetched before.
+func ProvisionProblem(session *v1alpha1.SeamClientSession, err *seam.Error, now time.Time) *Problem {
+	p := SeamProblem(session, err, false, now)
+	switch p.Cause {
+	case CredentialRefused, WorkspaceUnready, CredentialForbidden: // the same credential was good enough to fetch the session
+		p.Cause, p.RequestID = CredentialForbidden, err.RequestID
+		p.Message = fmt.Sprintf("Seam does not let %s make or extend this session: %s", credentialOf(session), err)
+	case UserKeyRefused, RequestInvalid:
+		p.Cause, p.Message = RequestInvalid, fmt.Sprintf("Seam does not take spec.provision: %s", err)
+	}
+	return p
+}
+
+// HeldProvisionProblem is the problem of a session that was not made or extended, because others who share its credential were refused
+// that.
+func HeldProvisionProblem(session *v1alpha1.SeamClientSession, held *seam.HeldError) *Problem {
+	p := ProvisionProblem(session, held.Cause, held.Until)
+	p.RequestID, p.Until = "", RoundUp(held.Until)
+	return p
+}
+
+// ElsewhereProblem is that of a session that would be made in another workspace than it was in.
+func ElsewhereProblem(session *v1alpha1.SeamClientSession, workspaceID string) *Problem {
+	return &Problem{Cause: SessionOther, Message: fmt.Sprintf("%s is of workspace %s and the session was in %s: no session is made there; "+
+		"correct the credential, set spec.workspaceID, or make this object anew", credentialOf(session), workspaceID, session.Status.WorkspaceID)}
 }
 
 // HeldProblem is the problem of a session for which no call was made, because others who share its credential were refused.

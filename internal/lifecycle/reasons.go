@@ -58,6 +58,8 @@ const (
 	SessionGone
 	// SessionOther means that the answer is about another session, user or workspace.
 	SessionOther
+	// SessionConflict means that Seam has a session of the user that it neither returns nor extends.
+	SessionConflict
 	// TooManyRequests means that Seam answered 429.
 	TooManyRequests
 	// SeamDown means that Seam can't be reached or can't answer.
@@ -114,6 +116,7 @@ var Causes = map[Cause]Row{
 	SessionMissing:       {v1alpha1.ReasonSessionNotFound, Transient, schedule.NotFound, false, CuredByReference},
 	SessionGone:          {v1alpha1.ReasonSessionNotFound, Transient, schedule.NotFound, false, CuredByReference},
 	SessionOther:         {v1alpha1.ReasonSessionMismatch, Transient, schedule.Transient, false, CuredByReference},
+	SessionConflict:      {v1alpha1.ReasonSessionMismatch, Transient, schedule.Transient, false, CuredByReference},
 	TooManyRequests:      {v1alpha1.ReasonRateLimited, Transient, schedule.RateLimited, false, NoCure},
 	SeamDown:             {v1alpha1.ReasonSeamUnavailable, Transient, schedule.Transient, false, NoCure},
 	AnswerInvalid:        {v1alpha1.ReasonInvalidResponse, Transient, schedule.Transient, false, NoCure},

@@ -8,7 +8,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
-	"github.com/seam-session-operator/seam-session-operator/internal/schedule"
 )
 
 // fingerprintLength is how many hexadecimal digits of a token's hash are shown.
@@ -20,6 +19,8 @@ func NextStatus(seen Observation, attempt Attempt, now time.Time) v1alpha1.SeamC
 	if attempt.Fetch.Called() {
 		status.LastAttemptTime = &metav1.Time{Time: attempt.Fetch.At}
 	}
+	status.Provisioning = nextProvisioning(seen, attempt, now)
+	status.Provisioned = nextProvisioned(seen, attempt)
 	if attempt.Inconclusive() {
 		status.Conditions = meanwhile(seen, status, now)
 		status.Reason = reason(&seen.Session.Status, status)
@@ -157,7 +158,7 @@ func nextFetch(session *v1alpha1.SeamClientSession, attempt Attempt, status v1al
 			now = attempt.Fetch.At
 		}
 	}
-	return &metav1.Time{Time: schedule.Next(scheduleInput(session, &status), now)}
+	return &metav1.Time{Time: nextCall(session, &status, now)}
 }
 
 // tokenFingerprint tells two tokens apart and reveals neither.

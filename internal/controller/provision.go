@@ -1,0 +1,110 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/lifecycle"
+	"github.com/seam-session-operator/seam-session-operator/internal/seam"
+)
+
+// provide asks Seam to make or extend the session that was just fetched. A good answer is what fetching gives; a failure to make
+// a session is one of fetching it, and a failure to extend it leaves everything as it is.
+func (r *Reconciler) provide(ctx context.Context, seen *observation, request request, fingerprint string) lifecycle.Fetch {
+	session, wish := seen.Session, seen.Wish
+	if fingerprint != wish.Fingerprint { // a Secret that the session refers to has changed since it was fetched
+		return lifecycle.Fetch{Progress: lifecycle.Queued, LookAgain: r.now()}
+	}
+	if !lifecycle.MayMake(seen.Session, seen.saved, wish) { // the API server did not take that yet
+		return lifecycle.Fetch{Progress: lifecycle.Queued, LookAgain: r.now()}
+	}
+	called := r.now()
+	ctx, giveUp := r.untilTokenEnds(ctx, seen)
+	defer giveUp()
+	answer, err := r.getOrCreate(ctx, session, request, wish)
+	ended := lifecycle.Fetch{
+		Progress: lifecycle.Answered, Answer: answer, Fingerprint: fingerprint, At: lifecycle.RoundUp(r.clock.Now()), Versions: request.versions,
+		Provided: lifecycle.Provided{Tried: true, Creating: wish.Creating},
+	}
+	if err != nil {
+		return r.notProvided(seen, err, ended)
+	}
+	ended.SeamTime = answer.Date
+	ended.Provided.SeamTime, ended.Provided.Until = seamTime(ended), answer.ExpiresAt
+	switch {
+	case request.workspaceID != "" && answer.WorkspaceID != request.workspaceID:
+		return r.notProvided(seen, lifecycle.ElsewhereProblem(session, answer.WorkspaceID), ended)
+	case r.now().Sub(called) > longestCall:
+		return lifecycle.Fetch{Progress: lifecycle.TooLate, At: ended.At, Provided: ended.Provided}
+	}
+	return ended
+}
+
+// getOrCreate makes the call, and before it, where the credential or the user is not the one that the session was found with, the one
+// that tells in which workspace a session would be made. Its error may be a *lifecycle.Problem.
+func (r *Reconciler) getOrCreate(
+	ctx context.Context, session *v1alpha1.SeamClientSession, request request, wish *lifecycle.Wish,
+) (*seam.ClientSession, error) {
+	waiter := r.waiter(session)
+	if lifecycle.MustCheckWorkspace(session, wish) {
+		workspace, err := request.connection.GetWorkspace(ctx, waiter)
+		if err != nil {
+			return nil, err
+		}
+		if workspace.ID != session.Status.WorkspaceID {
+			return nil, lifecycle.ElsewhereProblem(session, workspace.ID)
+		}
+	}
+	return request.connection.GetOrCreateClientSession(ctx, wish.Request(request.selector), waiter)
+}
+
+// notProvided is what came of a call that made or extended no session. ended is what is known of it beside.
+func (r *Reconciler) notProvided(seen *observation, err error, ended lifecycle.Fetch) lifecycle.Fetch {
+	var held *seam.HeldError
+	var refusal *seam.Error
+	var problem *lifecycle.Problem
+	ended.Progress, ended.Answer = lifecycle.Failed, nil
+	switch {
+	case errors.As(err, &held) && held.Cause == nil:
+		return lifecycle.Fetch{Progress: lifecycle.Queued, LookAgain: r.now().Add(slotFallback)}
+	case errors.As(err, &held):
+		problem = lifecycle.HeldProvisionProblem(seen.Session, held)
+		ended.Progress, ended.LookAgain = lifecycle.Prevented, held.Until
+	case errors.As(err, &refusal):
+		problem = lifecycle.ProvisionProblem(seen.Session, refusal, r.clock.Now())
+		ended.SeamTime = refusal.Date
+	case !errors.As(err, &problem): // this process is ending
+		return lifecycle.Fetch{Progress: lifecycle.Queued}
+	}
+	ended.Provided = lifecycle.Provided{Tried: true, Creating: ended.Provided.Creating, SeamTime: seamTime(ended), Problem: problem}
+	if !ended.Provided.Creating { // what fetching it has shown stands
+		return lifecycle.Fetch{Provided: ended.Provided, Versions: ended.Versions}
+	}
+	ended.Problem = problem
+	return ended
+}
+
+// seamTime is when Seam answered, by its own clock where that is known.
+func seamTime(fetch lifecycle.Fetch) time.Time {
+	if fetch.SeamTime.IsZero() {
+		return fetch.At
+	}
+	return fetch.SeamTime
+}
+
+// wish remembers what Seam is to be asked next to make of a session, and has that done at once. What could not be asked because no
+// call was free stays to be asked.
+func (r *Reconciler) wish(session *v1alpha1.SeamClientSession, attempt lifecycle.Attempt) {
+	key := client.ObjectKeyFromObject(session)
+	switch {
+	case attempt.Wish != nil:
+		r.memory.wish(key, attempt.Wish)
+		r.queue.enqueue(key)
+	case attempt.Decision.Action == lifecycle.Providing && attempt.Fetch.Progress != lifecycle.Queued, attempt.Fetch.Called():
+		r.memory.wish(key, nil)
+	}
+}
