@@ -282,7 +282,7 @@ func (c simClient) Watch(ctx context.Context, _ client.ObjectList, opts ...clien
 
 // Create implements client.Writer.
 func (c simClient) Create(ctx context.Context, object client.Object, opts ...client.CreateOption) error {
-	if len(opts) > 0 { // a dry run, which the simulation's API server never refuses
+	if len((&client.CreateOptions{}).ApplyOptions(opts).DryRun) > 0 { // which the simulation's API server never refuses
 		return nil
 	}
 	return c.write(ctx, "create", object, c.o.sim.api.create)
@@ -295,7 +295,7 @@ func (c simClient) Update(ctx context.Context, object client.Object, _ ...client
 
 // Patch implements client.Writer.
 func (c simClient) Patch(ctx context.Context, object client.Object, patch client.Patch, opts ...client.PatchOption) error {
-	if len(opts) > 0 {
+	if len((&client.PatchOptions{}).ApplyOptions(opts).DryRun) > 0 {
 		return nil
 	}
 	return c.write(ctx, "patch", object, func(object client.Object) error { return c.o.sim.api.patch(object, patch) })
