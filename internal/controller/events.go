@@ -26,8 +26,12 @@ func readEvents(since time.Time, list func(seam.Window) (*seam.Deletions, error)
 			now = latest(now, event.OccurredAt)
 		}
 	}
-	if !first.Full || now.Sub(since) < shortestWindow {
+	switch {
+	case first.Full && now.Sub(since) >= shortestWindow:
+	case first.Date.IsZero():
 		return first.Events, latest(since, now), nil
+	default: // also where that is before the window: it began by a clock of ours that is ahead
+		return first.Events, now, nil
 	}
 	var events []seam.Deletion
 	windows := halves(since, now)

@@ -8,8 +8,10 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -427,6 +429,18 @@ var _ = Describe("A session by workspaceRef", func() {
 	})
 })
 
+var _ = Describe("A SeamWorkspace", func() {
+	It("is checked at most every five seconds while the API server does not take its status", func() {
+		p := newPlatform()
+		p.seam.ResetCounts()
+		p.interfere = func(_ string, object client.Object) error {
+			return apierrors.NewConflict(schema.GroupResource{}, object.GetName(), nil)
+		}
+		p.advance(time.Hour + 30*time.Second)
+		Expect(p.seam.CallsTo(workspacePath)).To(BeNumerically("~", 5, 2))
+	})
+})
+
 var _ = Describe("Seam's events", func() {
 	It("show a deleted session within the poll interval, at one call however many sessions there are", func() {
 		p := newPlatform()
@@ -505,6 +519,21 @@ var _ = Describe("Seam's events", func() {
 		Entry("with a clock that is ahead", seamtest.Behaviour{EventAhead: 4 * time.Minute}),
 		Entry("with a clock that is behind", seamtest.Behaviour{EventAhead: -4 * time.Minute}),
 	)
+
+	It("are not missed where the operator's clock is half a day ahead when it first sees the workspace", func() {
+		p := newPlatform()
+		Expect(api.Delete(p.ctx, p.workspace())).To(Succeed())
+		p.lookAtWorkspace()
+		p.seam.SetSkew(-12 * time.Hour)
+		p.seam.Behave(seamtest.Behaviour{EventAhead: -12 * time.Hour})
+		p.createWorkspace()
+		p.ready("jane", p.byWorkspace(seamtest.JohnUserIdentifierKey))
+		p.advance(5 * time.Minute)
+		Expect(p.workspace().Status.LastEventTime.Time).NotTo(BeTemporally(">", p.clock.Now().Add(-12*time.Hour)), "it is on Seam's clock")
+		p.seam.Delete(seamtest.JohnSessionID)
+		p.advance(30*time.Second + pace)
+		Expect(p.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionNotFound))
+	})
 
 	It("that came before the session that they name was known are not missed", func() {
 		p := newPlatform()

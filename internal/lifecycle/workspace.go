@@ -106,7 +106,11 @@ func NextCheck(seen WorkspaceObservation, now time.Time) time.Time {
 	case unseen, !WorkspaceReady(seen.Workspace):
 		return last.Add(minGap)
 	}
-	return notAfter(timeOf(status.LastCheckTime), now).Add(checkInterval)
+	next := notAfter(timeOf(status.LastCheckTime), now).Add(checkInterval)
+	if gap := last.Add(minGap); gap.After(next) { // the API server did not take the status of the last one
+		return gap
+	}
+	return next
 }
 
 // checkPause is the pause after a check that failed. What waits for a change is watched for that, and else tried now and then.

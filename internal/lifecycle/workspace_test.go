@@ -63,6 +63,9 @@ func TestNextCheck(t *testing.T) {
 		{"ever later also where no status was written for the spec", accepted(notAccepted(SeamDown), func(s *WorkspaceObservation) {
 			s.Memory.CheckFailures, s.Memory.Generation, s.Workspace.Generation = 4, 3, 3
 		}), 40 * time.Second},
+		{"not twice in five seconds also where the status of the last could not be written", accepted(func(s *WorkspaceObservation) {
+			s.Workspace.Status.LastCheckTime, s.Memory.Checked = at(-2*time.Hour), now
+		}), minGap},
 		{"at once when the clock was set back", accepted(func(s *WorkspaceObservation) { s.Workspace.Status.LastCheckTime = at(24 * time.Hour) }), -forever},
 	}
 	for _, test := range tests {
