@@ -137,6 +137,9 @@ func (s *simulation) asking(call *simCall) {
 		return
 	}
 	s.checkGranted(call.attempt, call.question, "is fetched")
+	if call.question.byWorkspace() && !s.calm && s.chance(10) { // before the answer comes
+		s.plans = append(s.plans, simPlan{now, func() string { return "platform: " + s.changesWorkspace() }})
+	}
 	s.tracef("  %s asks for %v", name, call.question)
 	if gap := now.Sub(facts.lastCall); gap < simApart && !facts.endedBetween(facts.lastWall, wall.Add(time.Second)) || call.attempt.asked {
 		s.violate(4, "%s is fetched again after %s", name, gap)

@@ -236,32 +236,55 @@ func (s *simulation) credentialOf(workspace *v1alpha1.SeamWorkspace) []byte {
 // checkDeletion is invariant 8, where a session is deleted at Seam while all is well: it shows within the poll interval and 5 s,
 // also over a restart.
 func (s *simulation) checkDeletion() {
-	interval := s.pollInterval()
-	for _, name := range s.api.names(kindSession) {
-		session := s.api.session(name)
-		if s.violation != "" || interval == 0 || session.Spec.WorkspaceRef == nil || !s.shouldBeReady(session) {
-			continue
-		}
-		behaviour := pick(s, simBehaviours...)
-		s.seam.Behave(behaviour)
-		s.seam.Delete(session.Status.ClientSessionID)
-		s.tracef("Seam deletes %s, and tells its events so: %+v", session.Status.ClientSessionID, behaviour)
-		s.caused()
-		if s.chance(30) {
-			s.tracef("  %s", s.restart())
-		}
-		s.run(behaviour.EventDelay + interval + 5*time.Second)
-		session = s.api.session(name)
-		held := s.api.secret(session.SecretName())
-		synced := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionSynced)
-		goes := session.Spec.Secret.RetentionPolicy.WhenSessionEnds == v1alpha1.RetentionDelete
-		switch other := s.seam.truly(s.question(session)); {
-		case other != nil && session.Status.ClientSessionID == other.ID: // another one of the same user
-		case other != nil, synced.Reason != v1alpha1.ReasonSessionNotFound:
-			s.violate(8, "%s does not show that its session was deleted: %s", name, summary(&session.Status))
-		case goes && held != nil && tokenIn(held) != "":
-			s.violate(8, "%s keeps the token of a session that Seam has said twice is deleted", name)
-		}
+	if s.violation != "" {
 		return
 	}
+	s.prepareDeletion(simSessions[0])
+	s.run(2 * time.Minute)
+	behaviour, session := pick(s, simBehaviours...), s.api.session(simSessions[0])
+	if !meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionReady) {
+		s.violate(6, "%s is not Ready: %s", session.Name, summary(&session.Status))
+	}
+	s.seam.Behave(behaviour)
+	s.seam.Delete(session.Spec.ClientSessionID)
+	s.tracef("Seam deletes %s, and tells its events so: %+v", session.Spec.ClientSessionID, behaviour)
+	s.caused()
+	if s.chance(30) {
+		s.tracef("  %s", s.restart())
+	}
+	s.run(behaviour.EventDelay + s.pollInterval() + 5*time.Second)
+	status := &s.api.session(session.Name).Status
+	if synced := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionSynced); synced.Reason != v1alpha1.ReasonSessionNotFound {
+		s.violate(8, "%s does not show that its session was deleted: %s", session.Name, summary(status))
+	}
+	if s.api.secret(session.Name) != nil {
+		s.violate(8, "%s keeps the token of a session that Seam has said twice is deleted", session.Name)
+	}
+}
+
+// prepareDeletion puts a session and the SeamWorkspace in the place of what there is, with which all is well.
+func (s *simulation) prepareDeletion(name string) {
+	workspace := s.newWorkspace()
+	spec := workspace.Spec
+	if current := s.api.workspace(); current != nil {
+		workspace = current.DeepCopy()
+	}
+	workspace.Spec, workspace.Spec.Grants = spec, simGrants[0]
+	s.putWorkspace(workspace)
+	s.setReference(simWorkspace, v1alpha1.DefaultCredentialKey, simPlatformCredentials[0])
+	s.seam.Behave(seamtest.Behaviour{})
+	s.seam.put(seamtest.Session{ID: "cst_last", WorkspaceID: seamtest.Workspace1, Token: s.newToken(), CreatedAt: s.truth.Now()})
+	for _, kind := range []string{kindSession, kindSecret} {
+		if former := s.api.get(simKey{kind, name}); former != nil {
+			s.must(s.api.remove(former, client.Preconditions{}))
+		}
+	}
+	session := &v1alpha1.SeamClientSession{ObjectMeta: metav1.ObjectMeta{Namespace: simNamespace, Name: name}}
+	session.Spec.ClientSessionID = "cst_last"
+	session.Spec.WorkspaceRef = &v1alpha1.WorkspaceReference{Namespace: simPlatform, Name: simWorkspace}
+	session.Spec.Secret.Type = "Opaque"
+	session.Spec.Secret.RetentionPolicy.WhenSessionEnds = v1alpha1.RetentionDelete
+	s.must(s.api.create(session))
+	s.objects[name] = nil
+	s.caused()
 }
