@@ -131,7 +131,7 @@ var _ = Describe("What the chart renders", func() {
 			"ClusterRole/seam-session-operator-metrics-reader",
 		))
 		for _, namespace := range []string{"shop", "garage"} {
-			Expect(rendered.field("Role/seam-session-operator."+namespace, ".rules[0].resources")).To(Equal(`["secrets"]`))
+			Expect(rendered.field("Role/seam-session-operator."+namespace, ".rules[1].resources")).To(Equal(`["secrets"]`))
 			Expect(rendered.field("RoleBinding/seam-session-operator."+namespace, ".subjects[0].namespace")).To(Equal(systemNamespace))
 		}
 	})

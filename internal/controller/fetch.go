@@ -72,12 +72,13 @@ func (r *Reconciler) fetch(ctx context.Context, seen *observation, decision life
 	switch {
 	case err != nil:
 		return r.failed(seen, err, ended)
-	case request.workspaceID != "" && answer.WorkspaceID != request.workspaceID:
-		return r.leftToWorkspace(seen.Session, lifecycle.Fetch{
-			Progress: lifecycle.Failed, Problem: lifecycle.UnreadyProblem(seen.Session), At: ended.At, SeamTime: answer.Date,
-		})
-	case r.now().Sub(called) > longestCall:
+	case r.now().Sub(called) > longestCall, !r.grantsStill(ctx, seen.Session, answer):
 		return lifecycle.Fetch{Progress: lifecycle.TooLate, At: ended.At}
+	case request.workspaceID != "" && answer.WorkspaceID != request.workspaceID:
+		r.checks.want(seen.Session.Workspace()) // whose credential may be of another by now
+		ended.Progress, ended.Answer, ended.SeamTime = lifecycle.Failed, nil, answer.Date
+		ended.Problem = lifecycle.OtherWorkspaceProblem(request.workspaceID, answer.WorkspaceID)
+		return ended
 	}
 	ended.SeamTime = answer.Date
 	return ended
@@ -145,7 +146,9 @@ func (r *Reconciler) failed(seen *observation, err error, ended lifecycle.Fetch)
 		return lifecycle.Fetch{Progress: lifecycle.Queued, LookAgain: r.now()}
 	}
 	ended.Progress, ended.SeamTime = lifecycle.Failed, refusal.Date
-	ended.Problem = lifecycle.SeamProblem(seen.Session, refusal, lifecycle.SameRequest(&seen.Session.Status, ended.Fingerprint), r.clock.Now())
+	// What an event says of the session holds whatever credential it is asked for with.
+	sameRequest := lifecycle.SameRequest(&seen.Session.Status, ended.Fingerprint) || seen.Deletion != lifecycle.NotDeleted
+	ended.Problem = lifecycle.SeamProblem(seen.Session, refusal, sameRequest, r.clock.Now())
 	if ended.Problem.Cause == lifecycle.CredentialRefused { // no time is set: what holds a credential back, its connection knows
 		ended.LookAgain = r.now().Add(probeInterval)
 	}

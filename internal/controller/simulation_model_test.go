@@ -206,7 +206,11 @@ func (q simQuestion) hear(status int, body []byte, now time.Time) (w simWord) {
 
 // isAnsweredBy says whether a session is what was asked for.
 func (q simQuestion) isAnsweredBy(id, key, workspace string) bool {
-	return (id == q.id || q.key != "" && key == q.key) && (q.workspace == "" || workspace == q.workspace)
+	wanted := q.workspace
+	if opens := simOpens[q.credential]; wanted == "" && q.byWorkspace() && len(opens) > 0 { // which is known before
+		wanted = opens[0]
+	}
+	return (id == q.id || q.key != "" && key == q.key) && (wanted == "" || workspace == wanted)
 }
 
 // simCall is a call of Seam under way.

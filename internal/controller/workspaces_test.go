@@ -425,7 +425,9 @@ var _ = Describe("A session by workspaceRef", func() {
 		p.lookAtWorkspace()
 		p.workspaces.take()
 		Expect(text(p.secret("jane"))).To(HaveKeyWithValue("token", seamtest.JohnToken), "the answer is about another workspace than the one that was checked")
-		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonWorkspaceNotReady))
+		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionMismatch))
+		p.advance(20 * time.Minute)
+		Expect(p.seam.CallsTo(getPath)).To(BeNumerically("<", 12), "it is fetched ever less often")
 	})
 })
 
@@ -471,6 +473,20 @@ var _ = Describe("Seam's events", func() {
 		p.seam.Delete(seamtest.JohnSessionID)
 		p.advance(31 * time.Second)
 		p.expectNoSecret("jane")
+	})
+
+	It("hold of a session whatever credential it is asked for with", func() {
+		p := newPlatform()
+		p.ready("jane", p.byWorkspace(seamtest.JohnUserIdentifierKey), func(s *v1alpha1.SeamClientSession) {
+			s.Spec.Secret.RetentionPolicy.WhenSessionEnds = v1alpha1.RetentionDelete
+		})
+		p.advance(time.Minute)
+		p.seam.AddCredential("seam_rotated", seamtest.Workspace1)
+		p.workspaceCredential("seam_rotated")
+		p.seam.Delete(seamtest.JohnSessionID)
+		p.advance(31*time.Second + pace)
+		p.expectNoSecret("jane")
+		Expect(p.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionNotFound))
 	})
 
 	It("alone do not take a token away", func() {

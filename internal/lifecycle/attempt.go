@@ -63,7 +63,8 @@ const (
 	Failed
 	// Answered means that Seam gave a good answer. It may be about a session that has ended.
 	Answered
-	// TooLate means that Seam answered after so long that another replica may have taken over, and have a newer answer.
+	// TooLate means that Seam answered after so long that another replica may have taken over, and have a newer answer; or that the
+	// session is not granted any more.
 	TooLate
 )
 

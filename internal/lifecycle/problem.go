@@ -153,6 +153,12 @@ func UnreadyProblem(session *v1alpha1.SeamClientSession) *Problem {
 		"the session is fetched as soon as it is", workspaceOf(session))}
 }
 
+// OtherWorkspaceProblem is that of an answer about a session of another workspace than the SeamWorkspace is.
+func OtherWorkspaceProblem(wanted, got string) *Problem {
+	return &Problem{Cause: SessionOther, Message: fmt.Sprintf("workspace_id of the answer is %q, and the SeamWorkspace is of %q: "+
+		"the token that is there stays", got, wanted)}
+}
+
 // MissingProblem is that of a Secret, or a key in it, which the spec refers to and that is not there.
 func MissingProblem(message string) *Problem {
 	return &Problem{Cause: CredentialMissing, Message: message}
