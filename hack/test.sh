@@ -14,7 +14,7 @@ export KUBEBUILDER_ASSETS HELM PROMETHEUS
 mkdir -p .cache
 log=.cache/test.log profile=.cache/cover.out
 status=0
-go test -race -count=1 -timeout=10m -coverpkg=./internal/... -coverprofile="$profile" "$@" ./... 2>&1 | tee "$log" || status=$?
+go test -race -count=1 -timeout=20m -coverpkg=./internal/... -coverprofile="$profile" "$@" ./... 2>&1 | tee "$log" || status=$?
 # All seeds of the simulation, of which the race detector, with little to see in it, is given a few.
 go test -count=1 -timeout=10m -run='^TestSimulation$' ./internal/controller 2>&1 | tee -a "$log" || status=$?
 
