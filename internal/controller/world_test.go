@@ -177,10 +177,10 @@ func listByController(ctx context.Context, c client.Reader, list client.ObjectLi
 	return nil
 }
 
-// listSessions lists sessions of all namespaces, as the index of the cache does.
+// listSessions lists the sessions of this world, as the index of the cache does: those of other specs are in the same API server.
 func (w *world) listSessions(ctx context.Context, c client.Reader, sessions *v1alpha1.SeamClientSessionList, opts ...client.ListOption) error {
 	options := (&client.ListOptions{}).ApplyOptions(opts)
-	if err := c.List(ctx, sessions, client.InNamespace(options.Namespace)); err != nil {
+	if err := c.List(ctx, sessions, client.InNamespace(w.namespace)); err != nil {
 		return err
 	}
 	if options.FieldSelector == nil { // of a namespace
