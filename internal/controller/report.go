@@ -37,6 +37,9 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, attempt life
 	if seen.Deletion == lifecycle.DeletionHeard && attempt.Fetch.Called() {
 		r.memory.deletionTried(key)
 	}
+	if seen.Deletion != lifecycle.NotDeleted && attempt.Fetch.Progress == lifecycle.Answered { // whatever the event said, there is a session
+		r.memory.deletionHeard(key, "")
+	}
 	r.wish(seen.Session, attempt)
 	status := lifecycle.NextStatus(seen.Observation, attempt, r.now())
 	r.awaitReferences(seen.Session, &status, attempt.Fetch.Versions) // before anybody can read that it failed, and put it right

@@ -45,8 +45,6 @@ type simChecks struct {
 	objects map[string]*simFacts
 	written map[string]*simWritten // by the name of the Secret
 	holds   map[simQuestion]time.Time
-	// checked is when Seam was last asked, by mono, which workspace the credential of the SeamWorkspace is of.
-	checked time.Time
 	// jumpedAt is when, by mono, the operator's clock was last set.
 	jumpedAt time.Time
 }
@@ -107,7 +105,6 @@ func (s *simulation) caused() {
 	for _, name := range simSessions {
 		s.facts(name).caused(2)
 	}
-	s.facts(simWorkspace).caused(2)
 }
 
 // jumped notes that the operator's clock is not what it was, and restarted that it has forgotten what it did not write down.
@@ -118,7 +115,6 @@ func (s *simulation) jumped() {
 
 func (s *simulation) restarted() {
 	clear(s.holds)
-	s.checked = time.Time{}
 	s.caused()
 	for _, name := range simSessions {
 		s.facts(name).lastCall = time.Time{}
@@ -132,14 +128,6 @@ func (s *simulation) awake() bool { return s.mono.Now().Sub(s.jumpedAt) > simNot
 func (s *simulation) asking(call *simCall) {
 	name, now, wall := call.attempt.name, s.mono.Now(), s.wall.Now()
 	facts := s.facts(name)
-	if name == simWorkspace {
-		s.askingWorkspace(call)
-		return
-	}
-	s.checkGranted(call.attempt, call.question, "is fetched")
-	if call.question.byWorkspace() && !s.calm && s.chance(10) { // before the answer comes
-		s.plans = append(s.plans, simPlan{now, func() string { return "platform: " + s.changesWorkspace() }})
-	}
 	s.tracef("  %s asks for %v", name, call.question)
 	if gap := now.Sub(facts.lastCall); gap < simApart && !facts.endedBetween(facts.lastWall, wall.Add(time.Second)) || call.attempt.asked {
 		s.violate(4, "%s is fetched again after %s", name, gap)
@@ -172,7 +160,6 @@ func (s *simulation) holdBack(call *simCall) {
 	pause := call.response.Header().Get("Retry-After")
 	switch {
 	case call.attempt.by != s.operator: // who runs by now has not been told
-	case call.response.Code == http.StatusUnauthorized && call.path == simEventsPath: // which the credential may not be let to read
 	case call.response.Code == http.StatusUnauthorized:
 		s.holds[credential] = s.facts(call.attempt.name).lastCall.Add(simRest)
 	case call.response.Code == http.StatusTooManyRequests && pause != "":
@@ -201,11 +188,6 @@ func (s *simulation) checkAttempt(attempt *simAttempt, err error) {
 	}
 	if attempt.writes > 6 {
 		s.violate(4, "a reconcile of %s made %d writes", attempt.name, attempt.writes)
-	}
-	if workspace := s.api.workspace(); attempt.name == simWorkspace && workspace != nil {
-		status, err := json.Marshal(workspace.Status)
-		s.must(err)
-		s.says("status", string(status))
 	}
 	if session := s.api.session(attempt.name); session != nil {
 		status, err := json.Marshal(session.Status)
@@ -237,15 +219,7 @@ func (s *simulation) wrote(attempt *simAttempt, verb string, before, after clien
 			s.violate(4, "a write for %s changes nothing", name)
 		}
 	}
-	if workspace, ok := after.(*v1alpha1.SeamWorkspace); ok {
-		s.wroteWorkspace(before.(*v1alpha1.SeamWorkspace), workspace)
-		return
-	}
 	if session, ok := after.(*v1alpha1.SeamClientSession); ok {
-		if was := before.(*v1alpha1.SeamClientSession).Status; attempt.word != nil &&
-			(was.ClientSessionID != session.Status.ClientSessionID || !was.ExpiresAt.Equal(session.Status.ExpiresAt)) {
-			s.checkGranted(attempt, attempt.word.question, "says in its status what it was told")
-		}
 		facts.statuses++
 		facts.save(attempt.by)
 		s.tracef("    %s", summary(&session.Status))
@@ -261,9 +235,6 @@ func (s *simulation) wrote(attempt *simAttempt, verb string, before, after clien
 	if held, ok := after.(*corev1.Secret); ok {
 		w := &simWritten{by: name, token: tokenIn(held), held: held}
 		if word := attempt.word; word != nil {
-			if w.token == word.token {
-				s.checkGranted(attempt, word.question, "is given a token")
-			}
 			w.ends, word.lost, word.saved = word.ends, false, true
 		}
 		if session := attempt.session; session != nil { // an edit that comes during the reconcile may come too late for it
@@ -525,13 +496,9 @@ func (s *simulation) settle() {
 	s.jumped()
 	s.api.collectGarbage()
 	s.run(simSettling)
-	before, workspace := map[string]simFacts{}, *s.facts(simWorkspace)
+	before := map[string]simFacts{}
 	for _, name := range s.api.names(kindSession) {
-		session := s.api.session(name)
-		if s.violation == "" {
-			s.checkUngranted(session)
-		}
-		if s.violation == "" && s.shouldBeReady(session) {
+		if session := s.api.session(name); s.violation == "" && s.shouldBeReady(session) {
 			s.checkSettled(session)
 			before[name] = *s.facts(name)
 		}
@@ -543,8 +510,6 @@ func (s *simulation) settle() {
 			s.checkResting(s.api.session(name), before[name])
 		}
 	}
-	s.checkWorkspaceResting(workspace)
-	s.checkDeletion()
 }
 
 // shouldBeReady says whether there is all that it takes for a session to be Ready now and for long.
@@ -557,7 +522,7 @@ func (s *simulation) shouldBeReady(session *v1alpha1.SeamClientSession) bool {
 	}
 	writable := held == nil || (ownedBy(held, session) || adoptable(held, session)) &&
 		string(held.Type) == session.Spec.Secret.Type && (held.Immutable == nil || !*held.Immutable)
-	return !session.Spec.Suspend && writable && found != nil && s.granted(s.operator, s.question(session)) &&
+	return !session.Spec.Suspend && writable && found != nil &&
 		(found.ExpiresAt.IsZero() || found.ExpiresAt.After(s.truth.Now().Add(4*24*time.Hour)))
 }
 

@@ -84,9 +84,7 @@ func (m *simSeam) addCredentials() {
 // simOpens is what each credential opens. Only the token may choose.
 var simOpens = map[string][]string{
 	"seam_hush_key1": {seamtest.Workspace1}, "seam_hush_key1b": {seamtest.Workspace1}, "seam_hush_key2": {seamtest.Workspace2},
-	"seam_at_hush":        {seamtest.Workspace1, seamtest.Workspace2},
-	"seam_hush_platform1": {seamtest.Workspace1}, "seam_hush_platform1b": {seamtest.Workspace1},
-	"seam_hush_platform2": {seamtest.Workspace2}, "seam_at_hush_platform": {seamtest.Workspace1, seamtest.Workspace2},
+	"seam_at_hush": {seamtest.Workspace1, seamtest.Workspace2},
 }
 
 func (m *simSeam) put(session seamtest.Session) {
@@ -129,11 +127,7 @@ func (m *simSeam) truly(q simQuestion) *seamtest.Session {
 func (s *simulation) question(session *v1alpha1.SeamClientSession) (q simQuestion) {
 	spec := &session.Spec
 	q = simQuestion{workspace: spec.WorkspaceID, id: spec.ClientSessionID, key: spec.UserIdentifierKey}
-	secret := spec.CredentialSecretRef.Name
-	if workspace := s.api.workspace(); spec.WorkspaceRef != nil && workspace != nil && spec.WorkspaceRef.Name == simWorkspace {
-		secret, q.workspace = simWorkspace, workspace.Spec.WorkspaceID
-	}
-	if credential := s.api.secret(secret); credential != nil {
+	if credential := s.api.secret(spec.CredentialSecretRef.Name); credential != nil {
 		q.credential = string(credential.Data["SEAM_API_KEY"])
 	}
 	if ref := spec.UserIdentifierKeySecretRef; ref != nil {
@@ -206,11 +200,7 @@ func (q simQuestion) hear(status int, body []byte, now time.Time) (w simWord) {
 
 // isAnsweredBy says whether a session is what was asked for.
 func (q simQuestion) isAnsweredBy(id, key, workspace string) bool {
-	wanted := q.workspace
-	if opens := simOpens[q.credential]; wanted == "" && q.byWorkspace() && len(opens) > 0 { // which is known before
-		wanted = opens[0]
-	}
-	return (id == q.id || q.key != "" && key == q.key) && (wanted == "" || workspace == wanted)
+	return (id == q.id || q.key != "" && key == q.key) && (q.workspace == "" || workspace == q.workspace)
 }
 
 // simCall is a call of Seam under way.
@@ -220,7 +210,6 @@ type simCall struct {
 	word     simWord
 	began    time.Time // by the operator's clock
 	until    time.Time // by mono
-	path     string
 	response *httptest.ResponseRecorder
 	aborted  bool
 	done     chan struct{}
@@ -229,7 +218,7 @@ type simCall struct {
 // RoundTrip implements http.RoundTripper: it is the network between one operator and Seam.
 func (o *simOperator) RoundTrip(request *http.Request) (*http.Response, error) {
 	s, attempt := o.sim, attemptOf(request.Context())
-	call := &simCall{attempt: attempt, began: s.wall.Now(), path: request.URL.Path, done: make(chan struct{})}
+	call := &simCall{attempt: attempt, began: s.wall.Now(), done: make(chan struct{})}
 	var asked struct {
 		ID  string `json:"client_session_id"`
 		Key string `json:"user_identifier_key"`
@@ -315,7 +304,6 @@ func (c *simCall) serve(m *simSeam, request *http.Request) {
 // deliver gives the operator Seam's answer, and notes what it was told.
 func (s *simulation) deliver(call *simCall) {
 	facts, w := s.facts(call.attempt.name), simWord{question: call.question}
-	ofSession := call.attempt.name != simWorkspace
 	if s.seam.slow >= simCallTimeout && !s.calm {
 		call.response = nil
 	} else if !call.aborted {
@@ -325,12 +313,8 @@ func (s *simulation) deliver(call *simCall) {
 	w.at, w.by, w.lie, w.fresh = s.truth.Now(), call.attempt.by, call.word.lie, call.word.fresh
 	w.skewed = s.wall.Now().Sub(w.at).Abs() > simSkew
 	w.lost = s.wall.Now().Sub(call.began).Abs() > simCallTimeout+time.Second
-	if ofSession {
-		facts.words, call.attempt.word = append(facts.words, &w), &w
-		s.tracef("  %s has an answer: %s", call.attempt.name, w)
-	} else if call.response != nil {
-		s.tracef("  %s has an answer: %d", call.path, call.response.Code)
-	}
+	facts.words, call.attempt.word = append(facts.words, &w), &w
+	s.tracef("  %s has an answer: %s", call.attempt.name, w)
 	close(call.done)
 	synctest.Wait()
 }

@@ -37,10 +37,6 @@ import (
 //     credential is Ready with that session's token within a bounded time, no other Secret that it owns is left, and from
 //     then on there are only the scheduled calls, each with one write of the status.
 //  7. Rest is rest: another reconcile without a change neither asks nor writes.
-//  8. What the namespace is not granted stays unknown to it. With the credential of the SeamWorkspace, which is of another
-//     namespace, nothing is asked, written into a Secret or told by a status unless a grant allows it, at that moment by what
-//     there is, or by what the caches still have to show. What is granted no more is not taken away, which is invariant 1. Once
-//     faults end, a session that is deleted at Seam shows within the poll interval and 5 s.
 //
 // What it can't see: two goroutines at the same moment, Kubernetes' own validation, admission and timing, TLS and sockets.
 
@@ -97,7 +93,7 @@ func number(t *testing.T, s string) uint64 {
 	return n
 }
 
-// simulation is a namespace, another with a SeamWorkspace, a Seam, clocks, an operator, and all that is random about them.
+// simulation is a namespace, a Seam, clocks, an operator, and all that is random about them.
 type simulation struct {
 	ctx  context.Context
 	rand *rand.Rand
@@ -175,8 +171,6 @@ func (s *simulation) begin(ctx context.Context, seed uint64) {
 	s.setReference("credential-1", "SEAM_API_KEY", "seam_hush_key1")
 	s.setReference("credential-2", "SEAM_API_KEY", "seam_hush_key2")
 	s.setReference("user", "key", simKeys[0])
-	s.setReference(simWorkspace, "SEAM_API_KEY", "seam_hush_platform1")
-	s.must(s.api.create(s.newWorkspace()))
 	s.startOperator(0)
 	for _, name := range simSessions[:3] {
 		s.tracef("user: %s", s.createSession(name))
@@ -315,9 +309,6 @@ func (s *simulation) chance(percent int) bool { return s.rand.IntN(100) < percen
 func pick[T any](s *simulation, values ...T) T { return values[s.rand.IntN(len(values))] }
 
 func simName(name string) types.NamespacedName {
-	if name == simWorkspace {
-		return types.NamespacedName{Namespace: simPlatform, Name: name}
-	}
 	return types.NamespacedName{Namespace: simNamespace, Name: name}
 }
 
