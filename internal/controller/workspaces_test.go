@@ -475,6 +475,26 @@ var _ = Describe("Seam's events", func() {
 		p.expectNoSecret("jane")
 	})
 
+	It("are worth nothing any more once Seam has returned the session again", func() {
+		p := newPlatform()
+		p.ready("jane", p.byWorkspace(seamtest.JohnUserIdentifierKey), func(s *v1alpha1.SeamClientSession) {
+			s.Spec.Secret.RetentionPolicy.WhenSessionEnds = v1alpha1.RetentionDelete
+		})
+		p.advance(time.Minute)
+		session, _ := p.seam.Session(seamtest.JohnSessionID)
+		p.seam.Delete(seamtest.JohnSessionID)
+		p.seam.Put(session)
+		p.advance(time.Minute)
+		Expect(p.seam.CallsTo(getPath)).To(Equal(2))
+
+		p.seam.FailRoute(getPath, seamtest.NotFound) // once, by mistake
+		p.request("jane", "now")
+		p.settle("jane")
+		p.seam.HealRoute(getPath)
+		Expect(p.seam.CallsTo(getPath)).To(Equal(3))
+		Expect(text(p.secret("jane"))).To(HaveKeyWithValue("token", seamtest.JohnToken))
+	})
+
 	It("hold of a session whatever credential it is asked for with", func() {
 		p := newPlatform()
 		p.ready("jane", p.byWorkspace(seamtest.JohnUserIdentifierKey), func(s *v1alpha1.SeamClientSession) {
