@@ -144,8 +144,11 @@ func (r *Reconciler) farewellConnection(ctx context.Context, session *v1alpha1.S
 	namespace, ref, asked := session.Namespace, session.Spec.CredentialSecretRef, session.Spec.WorkspaceID
 	if session.Spec.WorkspaceRef != nil {
 		workspace, err := r.workspaceFor(ctx, session, lifecycle.GrantsAnything)
-		if err != nil || workspace == nil {
-			return nil, "", errors.Join(err, errNoCredential)
+		if err != nil { // which says nothing of the credential
+			return nil, "", err
+		}
+		if workspace == nil {
+			return nil, "", errNoCredential
 		}
 		namespace, ref, asked = workspace.Namespace, workspace.Spec.CredentialSecretRef, workspace.Spec.WorkspaceID
 	}
