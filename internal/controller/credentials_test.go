@@ -134,6 +134,10 @@ var _ = Describe("A running operator", func() {
 		}
 
 		w.clock.Step(pace)
+		if w.seam.CallCount() == count { // the second pause is longer than the pace: no call but for the change comes in between
+			Eventually(w.failedTwice).WithTimeout(20 * time.Second).Should(Equal(count))
+			w.clock.Step(pace)
+		}
 		w.credential("seam", seamtest.APIKey1)
 		w.noticedSoon(v1alpha1.ReasonFetched, count)
 		w.expectAll(metav1.ConditionTrue, v1alpha1.ReasonFetched)
@@ -336,6 +340,11 @@ func (w *runningWorld) reasons() map[string]int {
 		count[syncedReason(&session.Status)]++
 	}
 	return count
+}
+
+// failedTwice counts the sessions of which two calls in a row have failed.
+func (w *runningWorld) failedTwice() int {
+	return len(slices.DeleteFunc(w.sessions(), func(s v1alpha1.SeamClientSession) bool { return s.Status.FailedFetches != 2 }))
 }
 
 // tried counts the sessions for which something was tried.

@@ -520,7 +520,7 @@ var _ = Describe("An answer that is unusual and good", func() {
 		w.seam.Extend(seamtest.JohnSessionID, w.ends.Add(time.Hour))
 		w.untilNextCall()
 		Expect(text(w.secret("jane"))).To(HaveKeyWithValue("expires_at", "2026-03-01T15:30:00Z"))
-		Expect(w.events.all()).To(ContainElement("Normal ExpiryExtended: the session was extended to 2026-03-01T15:00:00Z"))
+		Expect(w.events.all()).To(ContainElement("Normal ExpiryExtended: the session was extended to 2026-03-01T15:30:00Z"))
 	})
 })
 
