@@ -290,6 +290,49 @@ var _ = Describe("A session by workspaceRef", func() {
 		Expect(p.seam.CallsTo(getPath)).To(Equal(1))
 	})
 
+	It("keeps its token where Seam gave it in between two mistakes, be it too late for a grant that went", func() {
+		p := newPlatform()
+		var grants []v1alpha1.Grant
+		goes := false
+		p.seamConfig = func(config *seam.Config) {
+			config.Instrument = func(next http.RoundTripper) http.RoundTripper {
+				return roundTripper(func(request *http.Request) (*http.Response, error) {
+					response, err := next.RoundTrip(request)
+					if goes && request.URL.Path == getPath {
+						workspace := p.workspace()
+						grants, workspace.Spec.Grants = workspace.Spec.Grants, nil
+						Expect(api.Update(p.ctx, workspace)).To(Succeed())
+					}
+					return response, err
+				})
+			}
+		}
+		p.restart()
+		p.ready("jane", p.byWorkspace(seamtest.JohnUserIdentifierKey), whenSessionEnds(v1alpha1.RetentionDelete))
+		before := text(p.secret("jane"))
+		p.advance(pace)
+		p.seam.Fail(seamtest.NotFound)
+		p.change("jane", func(s *v1alpha1.SeamClientSession) {
+			metav1.SetMetaDataAnnotation(&s.ObjectMeta, v1alpha1.AnnotationRefreshRequestedAt, "now")
+		})
+		p.settle("jane")
+		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionNotFound))
+
+		p.seam.Heal()
+		goes = true
+		p.advance(pace)
+		goes = false
+		p.advance(2 * time.Minute)
+		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonNotGranted))
+		Expect(p.seam.CallsTo(getPath)).To(Equal(3))
+
+		p.seam.FailSession(seamtest.JohnSessionID, seamtest.NotFound)
+		p.changeWorkspace(func(spec *v1alpha1.SeamWorkspaceSpec) { spec.Grants = grants })
+		p.advance(pace)
+		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionNotFound))
+		Expect(text(p.secret("jane"))).To(Equal(before))
+	})
+
 	It("is granted by the labels of its namespace, as long as it has them", func() {
 		p := newPlatform(func(w *v1alpha1.SeamWorkspace) {
 			w.Spec.Grants = []v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{

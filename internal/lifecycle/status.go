@@ -22,6 +22,9 @@ func NextStatus(seen Observation, attempt Attempt, now time.Time) v1alpha1.SeamC
 	status.Provisioning = nextProvisioning(seen, attempt, now)
 	status.Provisioned = nextProvisioned(seen, attempt)
 	if attempt.Inconclusive() {
+		if attempt.Fetch.Progress == TooLate { // to be written: that there is a session, Seam has said all the same
+			status.NotFoundSince = nil
+		}
 		status.Conditions = meanwhile(seen, status, now)
 		status.Reason = reason(&seen.Session.Status, status)
 		return status
