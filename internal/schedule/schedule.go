@@ -93,7 +93,7 @@ func Next(in Input, now time.Time) time.Time {
 	if in.Result == Good {
 		return afterGood(in)
 	}
-	return afterFailure(in)
+	return afterFailure(in, now)
 }
 
 // firstAsked is when Seam is asked for the first time: at once, unless others with the same credential were told to wait.
@@ -158,7 +158,7 @@ func afterGood(in Input) time.Time {
 }
 
 // afterFailure is when Seam is asked again after an attempt that failed.
-func afterFailure(in Input) time.Time {
+func afterFailure(in Input, now time.Time) time.Time {
 	tried := in.LastAttempt
 	var delay time.Duration
 	switch in.Result {
@@ -170,8 +170,12 @@ func afterFailure(in Input) time.Time {
 		if in.RetryAt.IsZero() {
 			return tried.Add(transientDelay(in))
 		}
-		// What Seam asks for stands above the end of the session: the call at the end would not be answered either.
-		return tried.Add(clamp(in.RetryAt.Sub(tried), MinDelay, maxRetryAfter))
+		if in.RetryAt.Sub(now) > maxRetryAfter { // of a clock that was set back
+			return tried.Add(maxRetryAfter)
+		}
+		// What Seam asks for stands above the end of the session: the call at the end would not be answered either. It may have
+		// asked another with the same credential, long after this one last called.
+		return tried.Add(max(in.RetryAt.Sub(tried), MinDelay))
 	default:
 		delay = transientDelay(in)
 	}

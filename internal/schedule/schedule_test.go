@@ -110,6 +110,8 @@ func TestNext(t *testing.T) {
 		{"429 with a time after the end: then, Seam asked for it", with(rateLimited(20*time.Second), func(in *Input) { in.ExpiresAt = at(10 * time.Second) }), 0, 20 * time.Second},
 		{"429 of another, and never asked itself: then", Input{UID: uid, RefreshInterval: time.Hour, Result: RateLimited, RetryAt: at(20 * time.Second)}, 0, 20 * time.Second},
 		{"429 of another, clock set back by a day since: now", Input{UID: uid, RefreshInterval: time.Hour, Result: RateLimited, RetryAt: at(20 * time.Second)}, -day, -day},
+		{"429 of another, and asked itself long before: then", with(rateLimited(90*time.Minute), func(in *Input) { in.LastAttempt = at(-day) }), 45 * time.Minute, 90 * time.Minute},
+		{"429 of another, and the time has come: now", with(rateLimited(90*time.Minute), func(in *Input) { in.LastAttempt = at(-day) }), 2 * time.Hour, 90 * time.Minute},
 		{"429 without a time: as any failure", failing(RateLimited, 1), 0, 5 * time.Second},
 
 		// Clocks.
