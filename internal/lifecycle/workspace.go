@@ -281,13 +281,12 @@ func grantConditions(conditions changing, workspace *v1alpha1.SeamWorkspace, sel
 
 // WorkspacePause is how long a workspace need not be looked at.
 func WorkspacePause(seen WorkspaceObservation, check Check, poll Poll, now time.Time) time.Duration {
-	nextCheck := NextCheck(seen, now)
-	if check.Progress == Queued { // it is enqueued when there is room
-		nextCheck = check.LookAgain
-	}
-	nextPoll := NextPoll(seen, now)
-	if poll.Progress == Queued {
-		nextPoll = poll.LookAgain
+	nextCheck, nextPoll := NextCheck(seen, now), NextPoll(seen, now)
+	switch Queued { // it is enqueued when there is room
+	case check.Progress:
+		nextCheck, nextPoll = time.Time{}, time.Time{} // events are read after the check
+	case poll.Progress:
+		nextPoll = time.Time{}
 	}
 	pause := soonest(now, nextCheck, nextPoll, check.LookAgain, poll.LookAgain)
 	return max(pause, shortestPause)
