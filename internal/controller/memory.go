@@ -4,8 +4,10 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
 	"github.com/seam-session-operator/seam-session-operator/internal/lifecycle"
 )
 
@@ -16,8 +18,9 @@ type memory struct {
 }
 
 type remembered struct {
-	drift       lifecycle.Drift
-	unsavedCall time.Time
+	drift lifecycle.Drift
+	// unsaved is the status that the API server has not taken yet; nil if it took the last one.
+	unsaved *unsavedStatus
 	// deleted is the client session that was deleted at Seam, if any; tried says that it was fetched since.
 	deleted string
 	tried   bool
@@ -25,6 +28,24 @@ type remembered struct {
 	farewells int
 	// wish is what Seam is to be asked to make of the session; nil if nothing is.
 	wish *lifecycle.Wish
+}
+
+// unsavedStatus is a status that the API server has not taken.
+type unsavedStatus struct {
+	uid types.UID
+	// instead is what the API server has in its place.
+	instead, status v1alpha1.SeamClientSessionStatus
+}
+
+// of returns a session with that status, so that what was done and learned is not done and asked again; or as it is, where it
+// is another object, or has another status by now. An edit of its spec changes nothing.
+func (u *unsavedStatus) of(session *v1alpha1.SeamClientSession) *v1alpha1.SeamClientSession {
+	if u == nil || session.UID != u.uid || !equality.Semantic.DeepEqual(session.Status, u.instead) {
+		return session
+	}
+	session = session.DeepCopy()
+	session.Status = *u.status.DeepCopy()
+	return session
 }
 
 // deletion is what is remembered of the deletion of a client session.
@@ -59,10 +80,13 @@ func (m *memory) corrected(key types.NamespacedName, now time.Time) {
 	})
 }
 
-// called notes a call to Seam of which the API server did not take the status.
-func (m *memory) called(key types.NamespacedName, at time.Time) {
+// unsaved notes a status that the API server has not taken; nil for none.
+func (m *memory) unsaved(key types.NamespacedName, unsaved *unsavedStatus) {
+	if unsaved == nil && !m.has(key) {
+		return
+	}
 	m.change(key, func(known remembered) remembered {
-		known.unsavedCall = at
+		known.unsaved = unsaved
 		return known
 	})
 }
@@ -93,16 +117,20 @@ func (m *memory) farewell(key types.NamespacedName) {
 
 // wish notes what Seam is to be asked to make of a session; nil for nothing.
 func (m *memory) wish(key types.NamespacedName, wish *lifecycle.Wish) {
-	m.mu.Lock()
-	_, ok := m.all[key]
-	m.mu.Unlock()
-	if wish == nil && !ok {
+	if wish == nil && !m.has(key) {
 		return
 	}
 	m.change(key, func(known remembered) remembered {
 		known.wish = wish
 		return known
 	})
+}
+
+func (m *memory) has(key types.NamespacedName) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.all[key]
+	return ok
 }
 
 func (m *memory) change(key types.NamespacedName, change func(remembered) remembered) {

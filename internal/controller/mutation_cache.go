@@ -22,24 +22,17 @@ type mutationCache[T client.Object] struct {
 
 type mutation[T client.Object] struct {
 	object T
-	// unsaved marks an object that the API server has not taken yet, so that it still has the version it was made from.
-	unsaved bool
-	at      time.Time
+	at     time.Time
 }
 
 // saved remembers object as the API server returned it.
-func (r *mutationCache[T]) saved(object T, now time.Time) { r.remember(object, false, now) }
-
-// unsaved remembers object as the API server should have taken it, and has not.
-func (r *mutationCache[T]) unsaved(object T, now time.Time) { r.remember(object, true, now) }
-
-func (r *mutationCache[T]) remember(object T, unsaved bool, now time.Time) {
+func (r *mutationCache[T]) saved(object T, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.objects == nil {
 		r.objects = map[types.NamespacedName]mutation[T]{}
 	}
-	r.objects[client.ObjectKeyFromObject(object)] = mutation[T]{object: object, unsaved: unsaved, at: now}
+	r.objects[client.ObjectKeyFromObject(object)] = mutation[T]{object: object, at: now}
 }
 
 // forget drops what is remembered under a name: the object is gone.
@@ -72,8 +65,7 @@ func (r *mutationCache[T]) newest(cached T) T {
 		return cached
 	}
 	order, err := resourceversion.CompareResourceVersion(cached.GetResourceVersion(), entry.object.GetResourceVersion())
-	behind := err == nil && (order < 0 || order == 0 && entry.unsaved)
-	if !behind || cached.GetUID() != entry.object.GetUID() {
+	if err != nil || order >= 0 || cached.GetUID() != entry.object.GetUID() {
 		delete(r.objects, key)
 		return cached
 	}

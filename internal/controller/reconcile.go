@@ -92,11 +92,8 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*ob
 		r.forget(key)
 		return nil, nil
 	}
-	session := r.sessions.newest(cached)
-	saved := &session.Status
-	if session.ResourceVersion == cached.ResourceVersion {
-		saved = &cached.Status
-	}
+	known, newest := r.memory.of(key, r.now()), r.sessions.newest(cached)
+	session := known.unsaved.of(newest)
 	current, err := r.currentSecret(ctx, session)
 	if err != nil {
 		return nil, err
@@ -105,7 +102,6 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*ob
 	if err != nil {
 		return nil, err
 	}
-	known := r.memory.of(key, r.now())
 	return &observation{
 		Observation: lifecycle.Observation{
 			Session:          session,
@@ -115,9 +111,8 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*ob
 			Deletion:         known.deletion(session.Status.ClientSessionID),
 			Wish:             known.wish.IfCurrent(session, r.now()),
 			Drift:            known.drift,
-			UnsavedCall:      known.unsavedCall,
 		},
-		saved:  saved,
+		saved:  &newest.Status,
 		secret: current,
 	}, nil
 }

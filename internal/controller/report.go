@@ -43,17 +43,12 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, attempt life
 	r.wish(seen.Session, attempt)
 	status := lifecycle.NextStatus(seen.Observation, attempt, r.now())
 	r.awaitReferences(seen.Session, &status, attempt.Fetch.Versions) // before anybody can read that it failed, and put it right
-	if !equality.Semantic.DeepEqual(*seen.saved, status) {
-		written, err := r.patchStatus(ctx, seen, status)
-		if !written && attempt.Fetch.Called() {
-			r.memory.called(key, attempt.Fetch.At)
-		}
-		if err != nil {
-			return ctrl.Result{}, err
-		}
-		if written {
-			r.announce(ctx, seen, &status, attempt)
-		}
+	if equality.Semantic.DeepEqual(*seen.saved, status) {
+		r.memory.unsaved(key, nil)
+	} else if written, err := r.patchStatus(ctx, seen, status); err != nil {
+		return ctrl.Result{}, err
+	} else if written {
+		r.announce(ctx, seen, &status, attempt)
 	}
 	reported := seen.Session.DeepCopy()
 	reported.Status = status
@@ -80,16 +75,16 @@ func (r *Reconciler) patchStatus(ctx context.Context, seen *observation, status 
 	if apierrors.IsConflict(err) {
 		patched, err = r.patchEdited(ctx, seen, status, err)
 	}
+	key := client.ObjectKeyFromObject(seen.Session)
 	if err == nil {
 		r.sessions.saved(patched, r.now())
+		r.memory.unsaved(key, nil)
 		return true, nil
 	}
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
-	unsaved := seen.Session.DeepCopy()
-	unsaved.Status = status
-	r.sessions.unsaved(unsaved, r.now())
+	r.memory.unsaved(key, &unsavedStatus{uid: seen.Session.UID, instead: *seen.saved.DeepCopy(), status: *status.DeepCopy()})
 	if apierrors.IsConflict(err) {
 		return false, nil
 	}

@@ -151,7 +151,7 @@ var _ = Describe("A Secret that goes when its session ends", func() {
 			func() { w.credential("seam", seamtest.APIKey1) }, seamtest.Fault{}),
 	)
 
-	DescribeTable("outlives two mistaken not founds with another question between them", func(meanwhile seamtest.Fault) {
+	DescribeTable("outlives two mistaken not founds with another question between them", func(meanwhile seamtest.Fault, refuse func(string, client.Object) error) {
 		w.ready("jane", whenSessionEnds(v1alpha1.RetentionDelete))
 		before := w.secret("jane")
 		w.advance(2 * pace)
@@ -159,8 +159,14 @@ var _ = Describe("A Secret that goes when its session ends", func() {
 		notFoundOnce()
 		w.seam.Fail(meanwhile)
 		w.change("jane", selecting(mistyped))
-		w.settle("jane")
-		w.advance(thinkingTime)
+		w.clock.Step(pace)
+		w.interfere = refuse
+		calls := w.seam.CallCount()
+		_, _ = w.r.Reconcile(w.ctx, ctrl.Request{NamespacedName: w.key("jane")}) // whose error is that of the API server
+		Expect(w.seam.CallCount()).To(Equal(calls + 1))
+		w.seam.Heal()
+		w.interfere = nil
+		w.clock.Step(thinkingTime)
 		w.change("jane", selecting(seamtest.JohnSessionID))
 		notFoundOnce()
 		Expect(w.secret("jane")).To(Equal(before))
@@ -168,8 +174,10 @@ var _ = Describe("A Secret that goes when its session ends", func() {
 		w.expectReady("jane")
 		Expect(w.secret("jane")).To(Equal(before))
 	},
-		Entry("which Seam did not find", seamtest.Fault{}),
-		Entry("which met a Seam that was down", seamtest.Outage),
+		Entry("which Seam did not find", seamtest.Fault{}, nil),
+		Entry("which met a Seam that was down", seamtest.Outage, nil),
+		Entry("of which the API server took no status", seamtest.Fault{},
+			func(string, client.Object) error { return apierrors.NewInternalError(errors.New("etcd is down")) }),
 	)
 
 	It("goes by two not founds for the same question a minute apart, also after a mistake was put right", func() {
