@@ -929,7 +929,7 @@ var _ = Describe("An outage of Seam", func() {
 			said[name] = w.condition(name, v1alpha1.ConditionSynced)
 		}
 		w.seam.Fail(seamtest.Outage)
-		w.advance(24 * time.Hour)
+		w.advance(3 * time.Hour)
 		for name, before := range said {
 			session := w.session(name)
 			Expect(w.condition(name, v1alpha1.ConditionSynced)).To(And(

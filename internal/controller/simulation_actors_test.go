@@ -44,11 +44,13 @@ const simBadTemplate = "{{ .no_such_field }}"
 func (s *simulation) act() string {
 	s.caused()
 	switch n := s.rand.IntN(100); {
-	case n < 35:
+	case n < 32:
 		return "user: " + s.user()
-	case n < 50:
+	case n < 45:
 		return "colleague: " + s.changesReference()
-	case n < 65:
+	case n < 55:
+		return "platform: " + s.changesWorkspace()
+	case n < 67:
 		return "colleague: " + s.changesSecret()
 	}
 	id := pick(s, s.seam.ids...)
@@ -116,7 +118,7 @@ func (s *simulation) mayErr() string {
 func (s *simulation) createSession(name string) string {
 	session := &v1alpha1.SeamClientSession{ObjectMeta: metav1.ObjectMeta{Namespace: simNamespace, Name: name}}
 	session.Spec.Secret.Type = pick(s, "Opaque", "Opaque", "Opaque", "example.com/token")
-	session.Spec.CredentialSecretRef.Name = "credential-1"
+	editCredential(s, &session.Spec)
 	session.Spec.Secret.RetentionPolicy.WhenSessionEnds = pick(s, v1alpha1.RetentionDelete, v1alpha1.RetentionDelete, v1alpha1.RetentionRetain)
 	editSelector(s, &session.Spec)
 	for range s.rand.IntN(3) {
@@ -151,13 +153,12 @@ func describe(spec v1alpha1.SeamClientSessionSpec) string {
 
 // simEdits change one thing of a spec each, as the CRD lets a user.
 var simEdits = []func(*simulation, *v1alpha1.SeamClientSessionSpec){
-	editSelector, editSelector, mistype, mistype, mistype,
+	editSelector, editSelector, mistype, mistype, mistype, editCredential,
 	func(_ *simulation, spec *v1alpha1.SeamClientSessionSpec) { spec.Suspend = !spec.Suspend },
 	func(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
-		spec.CredentialSecretRef.Name = pick(s, "credential-1", "credential-1", "credential-2")
-	},
-	func(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
-		spec.WorkspaceID = pick(s, "", "", seamtest.Workspace1, seamtest.Workspace2)
+		if spec.WorkspaceRef == nil {
+			spec.WorkspaceID = pick(s, "", "", seamtest.Workspace1, seamtest.Workspace2)
+		}
 	},
 	func(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
 		spec.RefreshInterval = pick(s, nil, &metav1.Duration{Duration: 30 * time.Second}, &metav1.Duration{Duration: 10 * time.Minute})
@@ -178,6 +179,14 @@ var simEdits = []func(*simulation, *v1alpha1.SeamClientSessionSpec){
 	},
 }
 
+func editCredential(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
+	spec.CredentialSecretRef.Name, spec.WorkspaceRef = pick(s, "credential-1", "credential-1", "credential-2", "", ""), nil
+	if spec.CredentialSecretRef.Name == "" {
+		spec.WorkspaceRef = &v1alpha1.WorkspaceReference{Namespace: simPlatform, Name: pick(s, simWorkspace, simWorkspace, simWorkspace, "nowhere")}
+		spec.WorkspaceID = ""
+	}
+}
+
 func mistype(_ *simulation, spec *v1alpha1.SeamClientSessionSpec) {
 	spec.ClientSessionID, spec.UserIdentifierKey, spec.UserIdentifierKeySecretRef = "cst_typo", "", nil
 }
@@ -196,11 +205,14 @@ func editSelector(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
 
 // changesReference does what colleagues do with a Secret that sessions refer to, and may take it back.
 func (s *simulation) changesReference() string {
-	name := pick(s, "credential-1", "credential-1", "credential-2", "user", "user")
+	name := pick(s, "credential-1", "credential-1", "credential-2", "user", "user", simWorkspace, simWorkspace)
 	current := s.api.secret(name)
 	key, value := v1alpha1.DefaultCredentialKey, pick(s, simCredentials...)
-	if name == "user" {
+	switch name {
+	case "user":
 		key, value = "key", pick(s, append(slices.Clone(simKeys), simTypos...)...)
+	case simWorkspace:
+		value = pick(s, simPlatformCredentials...)
 	}
 	did := fmt.Sprintf("writes %q into %s", value, name)
 	switch n := s.rand.IntN(100); {
@@ -293,7 +305,7 @@ var simSecretEdits = []struct {
 
 func foreignSecret(name string) *corev1.Secret {
 	return &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: simNamespace, Name: name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: simName(name).Namespace, Name: name},
 		Type:       corev1.SecretTypeOpaque,
 		Data:       map[string][]byte{"password": []byte("theirs " + hush)},
 	}
@@ -301,14 +313,14 @@ func foreignSecret(name string) *corev1.Secret {
 
 // simSeamActs are what the owners of sessions do at Seam, and what happens to Seam.
 var simSeamActs = []func(*simulation, seamtest.Session) string{
-	(*simulation).fail, (*simulation).fail, (*simulation).fail, heals, heals, heals, moves, moves, slows, slows, errs, errs,
+	(*simulation).fail, (*simulation).fail, (*simulation).fail, failEvents, heals, heals, heals, moves, moves, slows, slows, errs, errs,
 	func(s *simulation, _ seamtest.Session) string { return s.addSeamSession() },
 	func(s *simulation, _ seamtest.Session) string {
 		s.seam.addCredentials()
 		return "takes every credential again"
 	},
 	func(s *simulation, _ seamtest.Session) string {
-		value := pick(s, simCredentials[:5]...)
+		value := pick(s, simUsable...)
 		s.seam.Revoke(value)
 		return "revokes " + value
 	},
@@ -347,7 +359,7 @@ func moves(s *simulation, session seamtest.Session) string {
 
 // fail begins a fault: for all, for a credential, or for a session.
 func (s *simulation) fail(session seamtest.Session) string {
-	fault, value := pick(s, seamtest.Faults...), pick(s, simCredentials[:5]...)
+	fault, value := pick(s, seamtest.Faults...), pick(s, simUsable...)
 	switch n := s.rand.IntN(3); {
 	case fault.Name == seamtest.Hang.Name: // which is latency here
 		return slows(s, session)

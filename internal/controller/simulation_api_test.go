@@ -27,11 +27,18 @@ import (
 
 const (
 	simNamespace = "shop"
-	kindSession  = "SeamClientSession"
-	kindSecret   = "Secret"
+	// simPlatform is the namespace of simWorkspace, and of the Secret of the same name with its credential.
+	simPlatform, simWorkspace = "platform", "production"
+
+	kindSession   = "SeamClientSession"
+	kindSecret    = "Secret"
+	kindWorkspace = "SeamWorkspace"
 )
 
-// simAPI is the API server: versions, conflicts, preconditions, UIDs, generations, the status subresource, what a Secret's type
+// simKinds are what the operator has caches of.
+var simKinds = []string{kindWorkspace, kindSession, kindSecret}
+
+// simAPI is the API server, to which names are unique in all namespaces: versions, conflicts, preconditions, UIDs, generations, the status subresource, what a Secret's type
 // and immutability forbid, the garbage collector, watches, and a history from which caches and watches are fed.
 type simAPI struct {
 	mu            sync.Mutex
@@ -68,6 +75,8 @@ func keyOf(object client.Object) simKey {
 		kind = kindSecret
 	case *v1alpha1.SeamClientSession:
 		kind = kindSession
+	case *v1alpha1.SeamWorkspace:
+		kind = kindWorkspace
 	}
 	return simKey{kind, object.GetName()}
 }
@@ -80,7 +89,7 @@ func (a *simAPI) get(key simKey) client.Object {
 	return a.objects[key]
 }
 
-// session and secret return what there is, nil if nothing. It is not to be changed.
+// session, secret and workspace return what there is, nil if nothing. It is not to be changed.
 func (a *simAPI) session(name string) *v1alpha1.SeamClientSession {
 	found, _ := a.get(simKey{kindSession, name}).(*v1alpha1.SeamClientSession)
 	return found
@@ -88,6 +97,11 @@ func (a *simAPI) session(name string) *v1alpha1.SeamClientSession {
 
 func (a *simAPI) secret(name string) *corev1.Secret {
 	found, _ := a.get(simKey{kindSecret, name}).(*corev1.Secret)
+	return found
+}
+
+func (a *simAPI) workspace() *v1alpha1.SeamWorkspace {
+	found, _ := a.get(simKey{kindWorkspace, simWorkspace}).(*v1alpha1.SeamWorkspace)
 	return found
 }
 
@@ -146,6 +160,12 @@ func (a *simAPI) update(object client.Object) error {
 		if after.Generation = old.Generation; !reflect.DeepEqual(after.Spec, old.Spec) {
 			after.Generation++
 		}
+	case *v1alpha1.SeamWorkspace:
+		old := before.(*v1alpha1.SeamWorkspace)
+		old.Status.DeepCopyInto(&after.Status)
+		if after.Generation = old.Generation; !reflect.DeepEqual(after.Spec, old.Spec) {
+			after.Generation++
+		}
 	case *corev1.Secret:
 		old := before.(*corev1.Secret)
 		immutable, stays := old.Immutable != nil && *old.Immutable, after.Immutable != nil && *after.Immutable
@@ -157,7 +177,7 @@ func (a *simAPI) update(object client.Object) error {
 	return nil
 }
 
-// patch applies a merge patch: to the status of a session, to all of a Secret.
+// patch applies a merge patch: to the status of a session or workspace, to all of a Secret.
 func (a *simAPI) patch(object client.Object, patch client.Patch) error {
 	data, err := patch.Data(object)
 	if err != nil {
@@ -177,8 +197,11 @@ func (a *simAPI) patch(object client.Object, patch client.Patch) error {
 		return err
 	}
 	var patched client.Object = &corev1.Secret{}
-	if _, ok := before.(*v1alpha1.SeamClientSession); ok {
+	switch before.(type) {
+	case *v1alpha1.SeamClientSession:
 		patched, changes = &v1alpha1.SeamClientSession{}, map[string]any{"status": changes["status"]}
+	case *v1alpha1.SeamWorkspace:
+		patched, changes = &v1alpha1.SeamWorkspace{}, map[string]any{"status": changes["status"]}
 	}
 	mergePatch(encoded, changes)
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(encoded, patched); err != nil {

@@ -44,13 +44,17 @@ var never = dawn.AddDate(1000, 0, 0)
 type simChecks struct {
 	objects map[string]*simFacts
 	written map[string]*simWritten // by the name of the Secret
-	holds   map[simQuestion]time.Time
-	// jumpedAt is when, by mono, the operator's clock was last set.
-	jumpedAt time.Time
+	holds   map[simHold]time.Time
+	// checked is when Seam was last asked, by mono, which workspace the credential of the SeamWorkspace is of, and checkedWith
+	// that credential.
+	checked     time.Time
+	checkedWith string
+	// jumpedAt is when the operator's clock was last set: by mono, and clockSetAt by truth.
+	jumpedAt, clockSetAt time.Time
 }
 
 func newSimChecks() simChecks {
-	return simChecks{objects: map[string]*simFacts{}, written: map[string]*simWritten{}, holds: map[simQuestion]time.Time{}}
+	return simChecks{objects: map[string]*simFacts{}, written: map[string]*simWritten{}, holds: map[simHold]time.Time{}}
 }
 
 // simFacts is what is known of one object from outside.
@@ -105,16 +109,18 @@ func (s *simulation) caused() {
 	for _, name := range simSessions {
 		s.facts(name).caused(2)
 	}
+	s.facts(simWorkspace).caused(2)
 }
 
 // jumped notes that the operator's clock is not what it was, and restarted that it has forgotten what it did not write down.
 func (s *simulation) jumped() {
-	s.jumpedAt = s.mono.Now()
+	s.jumpedAt, s.clockSetAt = s.mono.Now(), s.truth.Now()
 	s.restarted()
 }
 
 func (s *simulation) restarted() {
 	clear(s.holds)
+	s.checked = time.Time{}
 	s.caused()
 	for _, name := range simSessions {
 		s.facts(name).lastCall = time.Time{}
@@ -128,13 +134,20 @@ func (s *simulation) awake() bool { return s.mono.Now().Sub(s.jumpedAt) > simNot
 func (s *simulation) asking(call *simCall) {
 	name, now, wall := call.attempt.name, s.mono.Now(), s.wall.Now()
 	facts := s.facts(name)
+	if name == simWorkspace {
+		s.askingWorkspace(call)
+		return
+	}
+	s.checkGranted(call.attempt, call.question, "is fetched")
+	if call.question.byWorkspace() && !s.calm && s.chance(10) { // before the answer comes
+		s.plans = append(s.plans, simPlan{now, func() string { return "platform: " + s.changesWorkspace() }})
+	}
 	s.tracef("  %s asks for %v", name, call.question)
 	if gap := now.Sub(facts.lastCall); gap < simApart && !facts.endedBetween(facts.lastWall, wall.Add(time.Second)) || call.attempt.asked {
 		s.violate(4, "%s is fetched again after %s", name, gap)
 	}
-	credential := simQuestion{credential: call.question.credential, workspace: call.question.workspace}
-	if until := s.holds[credential]; now.Before(until) {
-		s.violate(4, "%s is fetched with a credential that must not be used for another %s", name, until.Sub(now))
+	if pause := s.held(call); pause > 0 {
+		s.violate(4, "%s is fetched with a credential that must not be used for another %s", name, pause)
 	}
 	period := 50 * time.Second
 	if session := s.api.session(name); session != nil && session.Spec.RefreshInterval != nil {
@@ -154,15 +167,30 @@ func (f *simFacts) endedBetween(from, to time.Time) bool {
 	return slices.ContainsFunc(f.words, func(w *simWord) bool { return w.ends != nil && w.ends.After(from) && !w.ends.After(to) })
 }
 
+// simHold is a credential that is not to be used, for a path or for all.
+type simHold struct{ credential, workspace, path string }
+
+// held is for how long a call must not be made.
+func (s *simulation) held(call *simCall) time.Duration {
+	hold := simHold{call.question.credential, call.question.workspace, ""}
+	until := s.holds[hold]
+	hold.path = call.path
+	if paused := s.holds[hold]; paused.After(until) {
+		until = paused
+	}
+	return until.Sub(s.mono.Now())
+}
+
 // holdBack notes that Seam does not want to be asked with a credential for a while.
 func (s *simulation) holdBack(call *simCall) {
-	credential := simQuestion{credential: call.question.credential, workspace: call.question.workspace}
-	pause := call.response.Header().Get("Retry-After")
+	credential, pause := simHold{call.question.credential, call.question.workspace, ""}, call.response.Header().Get("Retry-After")
 	switch {
 	case call.attempt.by != s.operator: // who runs by now has not been told
+	case call.response.Code == http.StatusUnauthorized && call.path == simEventsPath: // which the credential may not be let to read
 	case call.response.Code == http.StatusUnauthorized:
 		s.holds[credential] = s.facts(call.attempt.name).lastCall.Add(simRest)
-	case call.response.Code == http.StatusTooManyRequests && pause != "":
+	case call.response.Code == http.StatusTooManyRequests && pause != "": // of this kind of requests
+		credential.path = call.path
 		if seconds, err := strconv.Atoi(pause); err == nil { // a date is by Seam's clock, which is not the operator's
 			s.holds[credential] = s.mono.Now().Add(time.Duration(seconds-1) * time.Second)
 		}
@@ -188,6 +216,11 @@ func (s *simulation) checkAttempt(attempt *simAttempt, err error) {
 	}
 	if attempt.writes > 6 {
 		s.violate(4, "a reconcile of %s made %d writes", attempt.name, attempt.writes)
+	}
+	if workspace := s.api.workspace(); attempt.name == simWorkspace && workspace != nil {
+		status, err := json.Marshal(workspace.Status)
+		s.must(err)
+		s.says("status", string(status))
 	}
 	if session := s.api.session(attempt.name); session != nil {
 		status, err := json.Marshal(session.Status)
@@ -219,7 +252,15 @@ func (s *simulation) wrote(attempt *simAttempt, verb string, before, after clien
 			s.violate(4, "a write for %s changes nothing", name)
 		}
 	}
+	if workspace, ok := after.(*v1alpha1.SeamWorkspace); ok {
+		s.wroteWorkspace(before.(*v1alpha1.SeamWorkspace), workspace)
+		return
+	}
 	if session, ok := after.(*v1alpha1.SeamClientSession); ok {
+		if was := before.(*v1alpha1.SeamClientSession).Status; attempt.word != nil &&
+			(was.ClientSessionID != session.Status.ClientSessionID || !was.ExpiresAt.Equal(session.Status.ExpiresAt)) {
+			s.checkGranted(attempt, attempt.word.question, "says in its status what it was told")
+		}
 		facts.statuses++
 		facts.save(attempt.by)
 		s.tracef("    %s", summary(&session.Status))
@@ -235,6 +276,9 @@ func (s *simulation) wrote(attempt *simAttempt, verb string, before, after clien
 	if held, ok := after.(*corev1.Secret); ok {
 		w := &simWritten{by: name, token: tokenIn(held), held: held}
 		if word := attempt.word; word != nil {
+			if w.token == word.token {
+				s.checkGranted(attempt, word.question, "is given a token")
+			}
 			w.ends, word.lost, word.saved = word.ends, false, true
 		}
 		if session := attempt.session; session != nil { // an edit that comes during the reconcile may come too late for it
@@ -317,17 +361,19 @@ func (s *simulation) checkRemoval(session *v1alpha1.SeamClientSession, name, los
 		if stands == nil || stands.by != session.Name || retention.WhenDeleted == v1alpha1.RetentionRetain {
 			s.violate(1, "the former Secret %s with the good token %s is deleted", name, lost)
 		}
-	} else if retention.WhenSessionEnds != v1alpha1.RetentionDelete || !s.proven(s.facts(session.Name), lost) {
+	} else if retention.WhenSessionEnds != v1alpha1.RetentionDelete || !s.proven(s.facts(session.Name), lost, stands) {
 		s.violate(1, "Secret %s with the good token %s is deleted, and nothing proves that its session has ended", name, lost)
 	}
 }
 
 // proven says whether Seam's last words to an object prove that the session of a token has ended: at least two, a minute apart,
-// to the question that the token came from, and nothing else in between.
-func (s *simulation) proven(f *simFacts, token string) bool {
+// to the question that the token came from, and nothing else in between. Where the token has ended by what Seam said when it was
+// written, an ended session of the same user is such a word as well.
+func (s *simulation) proven(f *simFacts, token string, written *simWritten) bool {
 	var last, first *simWord
 	for _, w := range slices.Backward(f.known(s.operator)) {
-		against := w.kind == simGone || w.kind == simEnded && w.id == s.seam.tokens[token] && !w.skewed
+		over := written != nil && written.ends != nil && written.ends.Before(w.at.Add(simSkew))
+		against := w.kind == simGone || w.kind == simEnded && (w.id == s.seam.tokens[token] || over) && !w.skewed
 		switch {
 		case last == nil && !against, last != nil && (w.question != last.question || w.kind == simGood):
 			return last != nil && last.at.Sub(first.at) >= simProof && f.cameFrom(s.operator, token, last.question)
@@ -343,7 +389,7 @@ func (s *simulation) proven(f *simFacts, token string) bool {
 // cameFrom says whether a token was last given in answer to a question.
 func (f *simFacts) cameFrom(by *simOperator, token string, question simQuestion) bool {
 	for _, w := range slices.Backward(f.known(by)) {
-		if w.kind == simGood && w.token == token {
+		if w.kind == simGood && w.token == token && !w.ungranted {
 			return w.question == question
 		}
 	}
@@ -413,21 +459,24 @@ func (s *simulation) judge(facts *simFacts, w *simWritten) (why string, good boo
 	switch {
 	case latest != nil && !latest.After(now.Add(-time.Second)):
 		return "its token has ended", false
-	case s.proven(facts, w.token) && known[len(known)-1].kind == simGone:
+	case s.proven(facts, w.token, w) && known[len(known)-1].kind == simGone:
 		return "Seam has said for a minute that there is no such session", false
 	}
 	return "", s.seam.takes(w.token) && !facts.doubted(s.operator, s.seam.tokens[w.token]) && (earliest == nil || earliest.After(now))
 }
 
 // ends are the earliest and the latest end that the operator may believe a token to have: Seam's last word, or, where that was
-// not true, also the last true one. Nil is never.
+// not true, or was of an end that had come by a clock that was wrong then or was set since, also the last other one. Nil is never.
 func (s *simulation) ends(f *simFacts, w *simWritten) (earliest, latest *time.Time) {
 	told := []*time.Time{}
 	for _, word := range slices.Backward(f.known(s.operator)) {
 		if word.token != w.token {
 			continue
 		}
-		if told = append(told, word.ends); !word.lie {
+		if word.ungranted {
+			continue
+		}
+		if told = append(told, word.ends); !word.lie && (word.kind != simEnded || !word.skewed && word.at.After(s.clockSetAt)) {
 			return extremes(told)
 		}
 	}
@@ -444,6 +493,7 @@ func (f *simFacts) doubted(by *simOperator, id string) bool {
 	doubts := []simQuestion{}
 	for _, w := range slices.Backward(f.known(by)) {
 		switch {
+		case w.ungranted:
 		case w.kind == simGood:
 			return slices.Contains(doubts, w.question)
 		case w.kind == simGone || w.kind == simEnded && w.id == id:
@@ -496,9 +546,13 @@ func (s *simulation) settle() {
 	s.jumped()
 	s.api.collectGarbage()
 	s.run(simSettling)
-	before := map[string]simFacts{}
+	before, workspace := map[string]simFacts{}, *s.facts(simWorkspace)
 	for _, name := range s.api.names(kindSession) {
-		if session := s.api.session(name); s.violation == "" && s.shouldBeReady(session) {
+		session := s.api.session(name)
+		if s.violation == "" {
+			s.checkUngranted(session)
+		}
+		if s.violation == "" && s.shouldBeReady(session) {
 			s.checkSettled(session)
 			before[name] = *s.facts(name)
 		}
@@ -510,6 +564,8 @@ func (s *simulation) settle() {
 			s.checkResting(s.api.session(name), before[name])
 		}
 	}
+	s.checkWorkspaceResting(workspace)
+	s.checkDeletion()
 }
 
 // shouldBeReady says whether there is all that it takes for a session to be Ready now and for long.
@@ -522,7 +578,7 @@ func (s *simulation) shouldBeReady(session *v1alpha1.SeamClientSession) bool {
 	}
 	writable := held == nil || (ownedBy(held, session) || adoptable(held, session)) &&
 		string(held.Type) == session.Spec.Secret.Type && (held.Immutable == nil || !*held.Immutable)
-	return !session.Spec.Suspend && writable && found != nil &&
+	return !session.Spec.Suspend && writable && found != nil && s.granted(s.operator, s.question(session)) &&
 		(found.ExpiresAt.IsZero() || found.ExpiresAt.After(s.truth.Now().Add(4*24*time.Hour)))
 }
 

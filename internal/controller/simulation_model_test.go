@@ -84,7 +84,9 @@ func (m *simSeam) addCredentials() {
 // simOpens is what each credential opens. Only the token may choose.
 var simOpens = map[string][]string{
 	"seam_hush_key1": {seamtest.Workspace1}, "seam_hush_key1b": {seamtest.Workspace1}, "seam_hush_key2": {seamtest.Workspace2},
-	"seam_at_hush": {seamtest.Workspace1, seamtest.Workspace2},
+	"seam_at_hush":        {seamtest.Workspace1, seamtest.Workspace2},
+	"seam_hush_platform1": {seamtest.Workspace1}, "seam_hush_platform1b": {seamtest.Workspace1},
+	"seam_hush_platform2": {seamtest.Workspace2}, "seam_at_hush_platform": {seamtest.Workspace1, seamtest.Workspace2},
 }
 
 func (m *simSeam) put(session seamtest.Session) {
@@ -127,7 +129,11 @@ func (m *simSeam) truly(q simQuestion) *seamtest.Session {
 func (s *simulation) question(session *v1alpha1.SeamClientSession) (q simQuestion) {
 	spec := &session.Spec
 	q = simQuestion{workspace: spec.WorkspaceID, id: spec.ClientSessionID, key: spec.UserIdentifierKey}
-	if credential := s.api.secret(spec.CredentialSecretRef.Name); credential != nil {
+	secret := spec.CredentialSecretRef.Name
+	if workspace := s.api.workspace(); spec.WorkspaceRef != nil && workspace != nil && spec.WorkspaceRef.Name == simWorkspace {
+		secret, q.workspace = simWorkspace, workspace.Spec.WorkspaceID
+	}
+	if credential := s.api.secret(secret); credential != nil {
 		q.credential = string(credential.Data["SEAM_API_KEY"])
 	}
 	if ref := spec.UserIdentifierKeySecretRef; ref != nil {
@@ -142,7 +148,7 @@ func (s *simulation) question(session *v1alpha1.SeamClientSession) (q simQuestio
 type simWord struct {
 	kind     simKind
 	question simQuestion
-	at       time.Time // by truth
+	at       time.Time // when Seam said it, by truth
 	id       string
 	token    string
 	ends     *time.Time
@@ -150,9 +156,10 @@ type simWord struct {
 	fresh    bool // Seam would have taken the token
 	// skewed says that the clocks were apart then.
 	skewed bool
-	// by is the process that was told, saved that it has written down what came of it, and lost that it came too late.
-	by          *simOperator
-	saved, lost bool
+	// by is the process that was told, saved that it has written down what came of it, and lost that it came too late. One that is
+	// ungranted can't be used any more: it says that there is a session, and not that the token which is there is the one.
+	by                     *simOperator
+	saved, lost, ungranted bool
 }
 
 type simKind int
@@ -200,7 +207,11 @@ func (q simQuestion) hear(status int, body []byte, now time.Time) (w simWord) {
 
 // isAnsweredBy says whether a session is what was asked for.
 func (q simQuestion) isAnsweredBy(id, key, workspace string) bool {
-	return (id == q.id || q.key != "" && key == q.key) && (q.workspace == "" || workspace == q.workspace)
+	wanted := q.workspace
+	if opens := simOpens[q.credential]; wanted == "" && q.byWorkspace() && len(opens) > 0 { // which is known before
+		wanted = opens[0]
+	}
+	return (id == q.id || q.key != "" && key == q.key) && (wanted == "" || workspace == wanted)
 }
 
 // simCall is a call of Seam under way.
@@ -210,6 +221,7 @@ type simCall struct {
 	word     simWord
 	began    time.Time // by the operator's clock
 	until    time.Time // by mono
+	path     string
 	response *httptest.ResponseRecorder
 	aborted  bool
 	done     chan struct{}
@@ -218,7 +230,7 @@ type simCall struct {
 // RoundTrip implements http.RoundTripper: it is the network between one operator and Seam.
 func (o *simOperator) RoundTrip(request *http.Request) (*http.Response, error) {
 	s, attempt := o.sim, attemptOf(request.Context())
-	call := &simCall{attempt: attempt, began: s.wall.Now(), done: make(chan struct{})}
+	call := &simCall{attempt: attempt, began: s.wall.Now(), path: request.URL.Path, done: make(chan struct{})}
 	var asked struct {
 		ID  string `json:"client_session_id"`
 		Key string `json:"user_identifier_key"`
@@ -295,7 +307,7 @@ func (c *simCall) serve(m *simSeam, request *http.Request) {
 	}
 	heard := c.question.hear(c.response.Code, c.response.Body.Bytes(), m.clock.Now())
 	held, _ := m.Session(heard.id)
-	c.word.fresh = m.takes(heard.token)
+	c.word.fresh, c.word.at = m.takes(heard.token), m.clock.Now()
 	ends := held.ExpiresAt.Truncate(time.Second)
 	c.word.lie = heard.kind == simGone && m.truly(c.question) != nil ||
 		heard.kind > simGone && (heard.ends == nil) != ends.IsZero() || heard.ends != nil && !heard.ends.Equal(ends)
@@ -304,17 +316,23 @@ func (c *simCall) serve(m *simSeam, request *http.Request) {
 // deliver gives the operator Seam's answer, and notes what it was told.
 func (s *simulation) deliver(call *simCall) {
 	facts, w := s.facts(call.attempt.name), simWord{question: call.question}
+	ofSession := call.attempt.name != simWorkspace
 	if s.seam.slow >= simCallTimeout && !s.calm {
 		call.response = nil
 	} else if !call.aborted {
 		w = call.question.hear(call.response.Code, call.response.Body.Bytes(), s.wall.Now())
 		s.holdBack(call)
 	}
-	w.at, w.by, w.lie, w.fresh = s.truth.Now(), call.attempt.by, call.word.lie, call.word.fresh
-	w.skewed = s.wall.Now().Sub(w.at).Abs() > simSkew
+	w.at, w.by, w.lie, w.fresh = call.word.at, call.attempt.by, call.word.lie, call.word.fresh
+	w.skewed = s.wall.Now().Sub(s.truth.Now()).Abs() > simSkew
+	w.ungranted = w.kind > simGone && call.attempt.by.ungranted(call.question)
 	w.lost = s.wall.Now().Sub(call.began).Abs() > simCallTimeout+time.Second
-	facts.words, call.attempt.word = append(facts.words, &w), &w
-	s.tracef("  %s has an answer: %s", call.attempt.name, w)
+	if ofSession {
+		facts.words, call.attempt.word = append(facts.words, &w), &w
+		s.tracef("  %s has an answer: %s", call.attempt.name, w)
+	} else if call.response != nil {
+		s.tracef("  %s has an answer: %d", call.path, call.response.Code)
+	}
 	close(call.done)
 	synctest.Wait()
 }

@@ -31,16 +31,18 @@ import (
 	"github.com/seam-session-operator/seam-session-operator/internal/seam"
 )
 
-// What this file uses of the controller is New, CacheOptions, Reconcile, start and secretHandler.
+// What this file uses of the controller is New, NewWorkspaceReconciler, CacheOptions, and of the reconcilers
+// Reconcile, start and the handlers.
 
-// simOperator is one process of the operator: a Reconciler, the caches that it reads from, and the queue that calls it.
+// simOperator is one process of the operator: the reconcilers, the caches that they read from, and the queue that calls them.
 type simOperator struct {
 	sim    *simulation
 	ctx    context.Context
 	cancel context.CancelFunc
 	r      *Reconciler
+	w      *WorkspaceReconciler
 	queue  *simQueue
-	// busy are the sessions that are being reconciled, failures how often in a row that failed.
+	// busy are the sessions, and the workspace, that are being reconciled, failures how often in a row that failed.
 	busy     map[string]*simAttempt
 	failures map[string]int
 
@@ -76,7 +78,7 @@ func (s *simulation) startOperator(behind int) {
 	}
 	o.ctx, o.cancel = context.WithCancel(s.ctx)
 	o.ctx = logf.IntoContext(o.ctx, funcr.New(s.says, funcr.Options{Verbosity: 100}))
-	clock := simClock{s.mono, s.wall}
+	clock := simClock{s.mono, s.wall, &s.timers}
 	seamClient, err := seam.NewClient(seam.Config{
 		Endpoint: "http://localhost", UserAgent: "simulation", MaxInFlight: 2, Clock: clock,
 		Instrument: func(http.RoundTripper) http.RoundTripper { return o },
@@ -86,13 +88,16 @@ func (s *simulation) startOperator(behind int) {
 	}
 	live := simClient{o: o, live: true}
 	o.r = New(simClient{o: o}, live, live, simRecorder{s.says}, Options{Seam: seamClient, Workers: 16, Clock: clock})
-	if err := o.r.start(o.ctx, o.queue); err != nil {
+	o.w = NewWorkspaceReconciler(o.r, live)
+	if err := errors.Join(o.r.start(o.ctx, o.queue), o.w.start(o.ctx, o.queue)); err != nil {
 		panic(err)
 	}
-	for _, kind := range []string{kindSession, kindSecret} {
+	for _, kind := range simKinds {
 		for _, change := range s.api.history[kind][:max(0, len(s.api.history[kind])-behind)] {
 			o.show(kind, change)
 		}
+	}
+	for _, kind := range simKinds {
 		for _, object := range sorted(o.cache, kind) {
 			o.handle(kind, nil, object)
 		}
@@ -156,23 +161,29 @@ func asCached(object client.Object) client.Object {
 
 // handle calls the handlers of a change that the cache shows.
 func (o *simOperator) handle(kind string, before, after client.Object) {
-	secrets := o.r.secretHandler()
+	handler := o.r.secretHandler()
+	if kind == kindWorkspace {
+		handler = o.r.workspaceHandler()
+		if before == nil || after == nil || before.GetGeneration() != after.GetGeneration() {
+			o.queue.Add(reconcile.Request{NamespacedName: simName(simWorkspace)})
+		}
+	}
 	switch {
 	case before == nil && after == nil:
 	case kind == kindSession:
 		o.queue.Add(reconcile.Request{NamespacedName: simName(nonNil(before, after).GetName())})
 	case before == nil:
-		secrets.Create(o.ctx, event.CreateEvent{Object: after}, o.queue)
+		handler.Create(o.ctx, event.CreateEvent{Object: after}, o.queue)
 	case after == nil:
-		secrets.Delete(o.ctx, event.DeleteEvent{Object: before}, o.queue)
+		handler.Delete(o.ctx, event.DeleteEvent{Object: before}, o.queue)
 	default:
-		secrets.Update(o.ctx, event.UpdateEvent{ObjectOld: before, ObjectNew: after}, o.queue)
+		handler.Update(o.ctx, event.UpdateEvent{ObjectOld: before, ObjectNew: after}, o.queue)
 	}
 }
 
 // catchUp shows the operator everything but the last changes of each kind.
 func (o *simOperator) catchUp(but int) {
-	for _, kind := range []string{kindSession, kindSecret} {
+	for _, kind := range simKinds {
 		for history := o.sim.api.history[kind]; o.position[kind] < len(history)-but; {
 			before, after := o.show(kind, history[o.position[kind]])
 			o.handle(kind, before, after)
@@ -183,8 +194,7 @@ func (o *simOperator) catchUp(but int) {
 
 // fresh says whether the caches show the present.
 func (o *simOperator) fresh() bool {
-	history := o.sim.api.history
-	return o.position[kindSession] == len(history[kindSession]) && o.position[kindSecret] == len(history[kindSecret])
+	return !slices.ContainsFunc(simKinds, func(kind string) bool { return o.position[kind] < len(o.sim.api.history[kind]) })
 }
 
 // simClient is what the operator reads and writes with: from its caches, or live. What is not here, nothing may call.
@@ -230,8 +240,8 @@ func (c simClient) Get(ctx context.Context, key client.ObjectKey, object client.
 	return nil
 }
 
-// List implements client.Reader. Whatever index is named, there is one for each kind: of the Secrets that a session refers to,
-// and of the owners of a Secret.
+// List implements client.Reader. Whatever index is named, there is one for each kind: of the SeamWorkspace that a session
+// names, and of the owners of a Secret.
 func (c simClient) List(_ context.Context, list client.ObjectList, opts ...client.ListOption) error {
 	kind := kindSecret
 	if _, ok := list.(*v1alpha1.SeamClientSessionList); ok {
@@ -255,6 +265,9 @@ func (c simClient) List(_ context.Context, list client.ObjectList, opts ...clien
 func wanted(opts []client.ListOption) func(client.Object) bool {
 	options := (&client.ListOptions{}).ApplyOptions(opts)
 	return func(object client.Object) bool {
+		if options.Namespace != "" && object.GetNamespace() != options.Namespace {
+			return false
+		}
 		if options.LabelSelector != nil && !options.LabelSelector.Matches(labels.Set(object.GetLabels())) {
 			return false
 		}
@@ -263,7 +276,7 @@ func wanted(opts []client.ListOption) func(client.Object) bool {
 		}
 		field := options.FieldSelector.Requirements()[0]
 		if session, ok := object.(*v1alpha1.SeamClientSession); ok {
-			return slices.Contains(simReferences(session), field.Value)
+			return session.Workspace().String() == field.Value
 		}
 		if field.Field == "metadata.name" {
 			return object.GetName() == field.Value
@@ -284,7 +297,7 @@ func (c simClient) Watch(ctx context.Context, _ client.ObjectList, opts ...clien
 
 // Create implements client.Writer.
 func (c simClient) Create(ctx context.Context, object client.Object, opts ...client.CreateOption) error {
-	if slices.Contains(opts, client.CreateOption(client.DryRunAll)) { // which the simulation's API server never refuses
+	if len((&client.CreateOptions{}).ApplyOptions(opts).DryRun) > 0 { // which the simulation's API server never refuses
 		return nil
 	}
 	return c.write(ctx, "create", object, c.o.sim.api.create)
@@ -297,7 +310,7 @@ func (c simClient) Update(ctx context.Context, object client.Object, _ ...client
 
 // Patch implements client.Writer.
 func (c simClient) Patch(ctx context.Context, object client.Object, patch client.Patch, opts ...client.PatchOption) error {
-	if slices.Contains(opts, client.PatchOption(client.DryRunAll)) {
+	if len((&client.PatchOptions{}).ApplyOptions(opts).DryRun) > 0 {
 		return nil
 	}
 	return c.write(ctx, "patch", object, func(object client.Object) error { return c.o.sim.api.patch(object, patch) })
@@ -383,7 +396,7 @@ func (q *simQueue) times() map[string]time.Time {
 func (o *simOperator) nextDue(now time.Time) (string, bool) {
 	o.queue.mu.Lock()
 	defer o.queue.mu.Unlock()
-	for _, name := range simSessions {
+	for _, name := range slices.Concat(simSessions, []string{simWorkspace}) {
 		if at, ok := o.queue.due[name]; ok && !at.After(now) && o.busy[name] == nil {
 			delete(o.queue.due, name)
 			return name, true
@@ -392,15 +405,19 @@ func (o *simOperator) nextDue(now time.Time) (string, bool) {
 	return "", false
 }
 
-// reconcile calls the reconciler as controller-runtime does, and goes on when that is done, or waits for Seam.
+// reconcile calls a reconciler as controller-runtime does, and goes on when that is done, or waits for Seam.
 func (o *simOperator) reconcile(name string) {
 	attempt := &simAttempt{by: o, name: name}
 	attempt.session, _ = o.cache[simKey{kindSession, name}].(*v1alpha1.SeamClientSession)
 	o.busy[name] = attempt
 	o.sim.began(name)
+	var reconciler reconcile.Reconciler = o.r
+	if name == simWorkspace {
+		reconciler = o.w
+	}
 	go func() {
 		defer o.sim.recover()
-		result, err := o.r.Reconcile(context.WithValue(o.ctx, attemptKey{}, attempt), ctrl.Request{NamespacedName: simName(name)})
+		result, err := reconciler.Reconcile(context.WithValue(o.ctx, attemptKey{}, attempt), ctrl.Request{NamespacedName: simName(name)})
 		o.ended(attempt, result, err)
 	}()
 	synctest.Wait()
@@ -433,7 +450,36 @@ func (o *simOperator) ended(attempt *simAttempt, result ctrl.Result, err error) 
 // simClock tells the operator a time that can be set, and runs its timers by one that can't.
 type simClock struct {
 	*testclock.FakeClock
-	wall *testclock.FakePassiveClock
+	wall   *testclock.FakePassiveClock
+	timers *simTimers
+}
+
+// After implements clock.Clock.
+func (c simClock) After(d time.Duration) <-chan time.Time {
+	c.timers.add(c.FakeClock.Now(), d)
+	return c.FakeClock.After(d)
+}
+
+// simTimers are the times, by mono, at which the operator compares its clocks: were it late, every step of time would seem a
+// clock that was set, and everything would be looked at, be it due or not. What it waits for more briefly may be late.
+type simTimers struct {
+	mu sync.Mutex
+	at []time.Time
+}
+
+func (t *simTimers) add(now time.Time, d time.Duration) {
+	if d < clockInterval {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.at = append(slices.DeleteFunc(t.at, func(at time.Time) bool { return !at.After(now) }), now.Add(d))
+}
+
+func (t *simTimers) times() []time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.at)
 }
 
 // Now implements clock.Clock.

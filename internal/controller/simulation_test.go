@@ -37,6 +37,10 @@ import (
 //     credential is Ready with that session's token within a bounded time, no other Secret that it owns is left, and from
 //     then on there are only the scheduled calls, each with one write of the status.
 //  7. Rest is rest: another reconcile without a change neither asks nor writes.
+//  8. What the namespace is not granted stays unknown to it. With the credential of the SeamWorkspace, which is of another
+//     namespace, nothing is asked, written into a Secret or told by a status unless a grant allows it, at that moment by what
+//     there is, or by what the caches still have to show. What is granted no more is not taken away, which is invariant 1. Once
+//     faults end, a session that is deleted at Seam shows within the poll interval and 5 s.
 //
 // What it can't see: two goroutines at the same moment, Kubernetes' own validation, admission and timing, TLS and sockets.
 
@@ -44,9 +48,7 @@ const (
 	// simSteps is how many steps a simulation has before everything is to settle.
 	simSteps = 120
 	// simPatience is how many events there are at most while nothing else happens.
-	simPatience = 120
-	// simTick is how long time passes at most without a look at the clock.
-	simTick = time.Minute
+	simPatience = 240
 )
 
 // simSpans are how long nothing may happen, most often not for long: that is where little is to be seen.
@@ -93,7 +95,7 @@ func number(t *testing.T, s string) uint64 {
 	return n
 }
 
-// simulation is a namespace, a Seam, clocks, an operator, and all that is random about them.
+// simulation is a namespace, another with a SeamWorkspace, a Seam, clocks, an operator, and all that is random about them.
 type simulation struct {
 	ctx  context.Context
 	rand *rand.Rand
@@ -101,6 +103,7 @@ type simulation struct {
 	// truth is Seam's clock and goes on. wall is the operator's, which can be set. mono is the one that timers run by.
 	truth, wall *testclock.FakePassiveClock
 	mono        *testclock.FakeClock
+	timers      simTimers
 
 	api      *simAPI
 	seam     *simSeam
@@ -171,6 +174,8 @@ func (s *simulation) begin(ctx context.Context, seed uint64) {
 	s.setReference("credential-1", "SEAM_API_KEY", "seam_hush_key1")
 	s.setReference("credential-2", "SEAM_API_KEY", "seam_hush_key2")
 	s.setReference("user", "key", simKeys[0])
+	s.setReference(simWorkspace, "SEAM_API_KEY", "seam_hush_platform1")
+	s.must(s.api.create(s.newWorkspace()))
 	s.startOperator(0)
 	for _, name := range simSessions[:3] {
 		s.tracef("user: %s", s.createSession(name))
@@ -249,7 +254,7 @@ func (s *simulation) run(d time.Duration) {
 // upcoming are the times, by mono, at which there will be something to do or to see.
 func (s *simulation) upcoming() []time.Time {
 	now := s.mono.Now()
-	times := append(slices.Collect(maps.Values(s.operator.queue.times())), now.Add(simTick))
+	times := append(slices.Collect(maps.Values(s.operator.queue.times())), s.timers.times()...)
 	for _, call := range s.calls {
 		times = append(times, call.until)
 	}
@@ -309,6 +314,9 @@ func (s *simulation) chance(percent int) bool { return s.rand.IntN(100) < percen
 func pick[T any](s *simulation, values ...T) T { return values[s.rand.IntN(len(values))] }
 
 func simName(name string) types.NamespacedName {
+	if name == simWorkspace {
+		return types.NamespacedName{Namespace: simPlatform, Name: name}
+	}
 	return types.NamespacedName{Namespace: simNamespace, Name: name}
 }
 
