@@ -16,10 +16,8 @@ import (
 // a session is one of fetching it, and a failure to extend it leaves everything as it is.
 func (r *Reconciler) provide(ctx context.Context, seen *observation, request request, fingerprint string) lifecycle.Fetch {
 	session, wish := seen.Session, seen.Wish
-	if fingerprint != wish.Fingerprint { // a Secret that the session refers to has changed since it was fetched
-		return lifecycle.Fetch{Progress: lifecycle.Queued, LookAgain: r.now()}
-	}
-	if !lifecycle.MayMake(seen.Session, seen.saved, wish) { // the API server did not take that yet
+	// A Secret that the session refers to has changed since it was fetched; or the API server has not taken yet what is to be made.
+	if fingerprint != wish.Fingerprint || !lifecycle.MayMake(session, seen.saved, wish) {
 		return lifecycle.Fetch{Progress: lifecycle.Queued, LookAgain: r.now()}
 	}
 	called := r.now()

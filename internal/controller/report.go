@@ -34,11 +34,11 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, attempt life
 	if attempt.Repaired() {
 		r.memory.corrected(key, r.now())
 	}
-	if seen.Deletion == lifecycle.DeletionHeard && attempt.Fetch.Called() {
-		r.memory.deletionTried(key)
-	}
-	if seen.Deletion != lifecycle.NotDeleted && attempt.Fetch.Progress == lifecycle.Answered { // whatever the event said, there is a session
+	switch answered := attempt.Fetch.Progress == lifecycle.Answered; {
+	case seen.Deletion != lifecycle.NotDeleted && answered: // whatever the event said, there is a session
 		r.memory.deletionHeard(key, "")
+	case seen.Deletion == lifecycle.DeletionHeard && attempt.Fetch.Called():
+		r.memory.deletionTried(key)
 	}
 	r.wish(seen.Session, attempt)
 	status := lifecycle.NextStatus(seen.Observation, attempt, r.now())
