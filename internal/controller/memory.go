@@ -21,6 +21,9 @@ type remembered struct {
 	drift lifecycle.Drift
 	// unsaved is the status that the API server has not taken yet; nil if it took the last one.
 	unsaved *unsavedStatus
+	// unsavedCall is when Seam was last called, if the API server did not take a status that says so: that it has another by now
+	// doesn't undo the call.
+	unsavedCall time.Time
 	// deleted is the client session that was deleted at Seam, if any; tried says that it was fetched since.
 	deleted string
 	tried   bool
@@ -87,6 +90,14 @@ func (m *memory) unsaved(key types.NamespacedName, unsaved *unsavedStatus) {
 	}
 	m.change(key, func(known remembered) remembered {
 		known.unsaved = unsaved
+		return known
+	})
+}
+
+// called notes a call to Seam of which the API server did not take the status.
+func (m *memory) called(key types.NamespacedName, at time.Time) {
+	m.change(key, func(known remembered) remembered {
+		known.unsavedCall = at
 		return known
 	})
 }

@@ -111,6 +111,7 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (*ob
 			Deletion:         known.deletion(session.Status.ClientSessionID),
 			Wish:             known.wish.IfCurrent(session, r.now()),
 			Drift:            known.drift,
+			UnsavedCall:      known.unsavedCall,
 		},
 		saved:  &newest.Status,
 		secret: current,

@@ -43,18 +43,31 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, attempt life
 	r.wish(seen.Session, attempt)
 	status := lifecycle.NextStatus(seen.Observation, attempt, r.now())
 	r.awaitReferences(seen.Session, &status, attempt.Fetch.Versions) // before anybody can read that it failed, and put it right
-	if equality.Semantic.DeepEqual(*seen.saved, status) {
-		r.memory.unsaved(key, nil)
-	} else if written, err := r.patchStatus(ctx, seen, status); err != nil {
+	if err := r.save(ctx, seen, &status, attempt); err != nil {
 		return ctrl.Result{}, err
-	} else if written {
-		r.announce(ctx, seen, &status, attempt)
 	}
 	reported := seen.Session.DeepCopy()
 	reported.Status = status
 	pause := lifecycle.Pause(reported, attempt, r.clock.Now())
 	logAttempt(ctx, attempt, pause)
 	return ctrl.Result{RequeueAfter: pause}, nil
+}
+
+// save writes the status, if it says anything new, and tells what changed.
+func (r *Reconciler) save(ctx context.Context, seen *observation, status *v1alpha1.SeamClientSessionStatus, attempt lifecycle.Attempt) error {
+	key := client.ObjectKeyFromObject(seen.Session)
+	if equality.Semantic.DeepEqual(*seen.saved, *status) {
+		r.memory.unsaved(key, nil)
+		return nil
+	}
+	written, err := r.patchStatus(ctx, seen, *status)
+	switch {
+	case written:
+		r.announce(ctx, seen, status, attempt)
+	case attempt.Fetch.Called():
+		r.memory.called(key, attempt.Fetch.At)
+	}
+	return err
 }
 
 // awaitReferences lets a session wait for a change of the Secrets that it refers to, if that may help.

@@ -24,6 +24,8 @@ type Observation struct {
 	Wish *Wish
 	// Drift is how often the Secret was corrected lately.
 	Drift Drift
+	// UnsavedCall is when Seam was last called, if the API server did not take a status that says so; else zero.
+	UnsavedCall time.Time
 }
 
 // Deletion is what Seam's events say of a client session.

@@ -111,13 +111,16 @@ func MustTryFirst(seen Observation, now time.Time) bool {
 
 // gapEnds is when the next call for an object may be made; zero if it may now.
 func gapEnds(seen Observation, now time.Time) time.Time {
-	last, end := timeOf(seen.Session.Status.LastAttemptTime), timeOf(seen.Session.Status.ExpiresAt)
-	atEnd := last.Before(end) && !end.After(now)
-	setBack := last.Sub(now) > time.Second // the clock was
-	if atEnd || setBack {
-		return time.Time{}
+	var ends time.Time
+	end := timeOf(seen.Session.Status.ExpiresAt)
+	for _, last := range []time.Time{timeOf(seen.Session.Status.LastAttemptTime), seen.UnsavedCall} {
+		atEnd := last.Before(end) && !end.After(now)
+		setBack := last.Sub(now) > time.Second // the clock was
+		if gap := last.Add(minGap); !atEnd && !setBack && gap.After(ends) {
+			ends = gap
+		}
 	}
-	return last.Add(minGap)
+	return ends
 }
 
 // specChanged says whether the spec was changed since it was last acted on, in what matters: the Secret is not for it, or,
