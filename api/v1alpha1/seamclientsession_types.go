@@ -368,6 +368,11 @@ type SeamClientSessionStatus struct {
 	// +optional
 	TokenFingerprint string `json:"tokenFingerprint,omitempty"`
 
+	// secretFingerprint is the first half of the annotation connect.seam.co/content-hash of the Secret as it stood after the last
+	// good answer. A Secret that is as sound and has another is an earlier copy, which somebody has put back.
+	// +optional
+	SecretFingerprint string `json:"secretFingerprint,omitempty"`
+
 	// requestFingerprint tells the request that last had a good answer from others: the first 12 hexadecimal digits of an
 	// HMAC-SHA256, keyed with the credential, over workspace, kind of selector and selector. Without the credential no guess
 	// at a user identifier key can be tested with it.

@@ -64,6 +64,22 @@ var _ = Describe("A Secret that somebody changed", func() {
 		}, 1),
 	)
 
+	It("is put right at once when an earlier copy of it, whole, was put back", func() {
+		earlier := w.secret("jane")
+		w.seam.Change(seamtest.JohnSessionID, func(s *seamtest.Session) { s.Token = rotated })
+		w.advance(time.Hour)
+		before, calls := w.secret("jane"), w.seam.CallCount()
+		Expect(w.token("jane")).To(Equal(rotated))
+		w.changeSecret("jane", func(s *corev1.Secret) {
+			s.Data, s.Annotations, s.Labels = earlier.Data, earlier.Annotations, earlier.Labels
+		})
+		w.settle("jane")
+		Expect(content(w.secret("jane"))).To(Equal(content(before)))
+		Expect(w.seam.CallCount()).To(Equal(calls + 1))
+		Expect(w.eventReasons()).To(ContainElement("SecretRepaired"))
+		w.expectReady("jane")
+	})
+
 	It("is written again at once when it was deleted", func() {
 		before := w.secret("jane")
 		Expect(api.Delete(w.ctx, before)).To(Succeed())

@@ -146,7 +146,8 @@ func drifted(seen Observation, now time.Time) bool {
 		return false
 	}
 	s := seen.Secret
-	return !s.Ours || !s.DataIntact || !s.ForSpec || !s.Intact && (s.Immutable || s.TypeDiffers || seen.Drift.Next().After(now))
+	replaced := status.SecretFingerprint != "" && s.Fingerprint != status.SecretFingerprint // by an earlier copy
+	return !s.Ours || !s.DataIntact || !s.ForSpec || replaced || !s.Intact && (s.Immutable || s.TypeDiffers || seen.Drift.Next().After(now))
 }
 
 // MayRestore says whether labels, annotations and owner references of the Secret are to be restored: they have drifted, and

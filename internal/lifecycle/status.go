@@ -68,7 +68,7 @@ func recorded(seen Observation, attempt Attempt, status v1alpha1.SeamClientSessi
 	}
 	status = counted(attempt, status)
 	if fetch.Progress == Answered && attempt.Applied.Problem == nil {
-		status.LastFetchTime = &metav1.Time{Time: fetch.At}
+		status.LastFetchTime, status.SecretFingerprint = &metav1.Time{Time: fetch.At}, attempt.Applied.Secret.Fingerprint
 		if attempt.Applied.Verdict == KeepOther { // what the status says is of the token that stays
 			status.ClientSessionID, status.ExpiresAt = attempt.Applied.Secret.ClientSessionID, optionalTime(attempt.Applied.Secret.ExpiresAt)
 		} else {

@@ -24,6 +24,8 @@ type State struct {
 	// DataIntact: the data, and what the annotations say of the token in it, are as they were written. It is part of Intact,
 	// and all that it takes to believe ClientSessionID and ExpiresAt.
 	DataIntact bool
+	// Fingerprint tells what DataIntact is about from what else was ever written. Believe it only with DataIntact.
+	Fingerprint string
 	// ForSpec: it was written for what the spec asks now. Intact and ForSpec together: it is as it must be.
 	ForSpec bool
 	// Adoptable: its owner has consented that this session takes it, and nothing stands against that.
@@ -77,7 +79,7 @@ func Inspect(current *corev1.Secret, session *v1alpha1.SeamClientSession) State 
 	state.Adoptable = current.Annotations[v1alpha1.AnnotationAdoptBy] == session.Name &&
 		controller == nil && !state.TypeDiffers && !state.Immutable
 	token, metadata, _ := strings.Cut(current.Annotations[v1alpha1.AnnotationContentHash], ".")
-	state.DataIntact = token == tokenHash(current, session.Name)
+	state.DataIntact, state.Fingerprint = token == tokenHash(current, session.Name), token
 	state.Intact = state.DataIntact && metadata == metadataHash(current) && unalteredOtherwise(current, session)
 	return state
 }
