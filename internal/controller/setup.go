@@ -125,13 +125,7 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, options Options) er
 		Watches(&corev1.Secret{}, r.secretHandler()).
 		Watches(&v1alpha1.SeamWorkspace{}, r.workspaceHandler()).
 		WatchesRawSource(source.Func(r.start)).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: options.Workers,
-			EnableWarmup:            ptr.To(true), // a standby keeps its caches warm
-			ReconciliationTimeout:   reconcileTimeout,
-			// For errors of the API server alone: an object must not wait long once it is back.
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, longestRetry),
-		}).
+		WithOptions(controllerOptions(options.Workers)).
 		Complete(r)
 }
 
@@ -158,13 +152,18 @@ func setupWorkspaces(mgr ctrl.Manager, r *WorkspaceReconciler) error {
 		Named(Name+"-workspaces").
 		For(&v1alpha1.SeamWorkspace{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(source.Func(r.start)).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: workspaceWorkers,
-			EnableWarmup:            ptr.To(true),
-			ReconciliationTimeout:   reconcileTimeout,
-			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, longestRetry),
-		}).
+		WithOptions(controllerOptions(workspaceWorkers)).
 		Complete(r)
+}
+
+func controllerOptions(workers int) controller.Options {
+	return controller.Options{
+		MaxConcurrentReconciles: workers,
+		EnableWarmup:            ptr.To(true), // a standby keeps its caches warm
+		ReconciliationTimeout:   reconcileTimeout,
+		// For errors of the API server alone: an object must not wait long once it is back.
+		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, longestRetry),
+	}
 }
 
 // start is called with the controller's work queue before the first session is reconciled.
