@@ -23,15 +23,18 @@ const (
 // measureWorkspace compares a first sync by workspaceRef with one by credentialSecretRef, and then lets one namespace ask for
 // many refreshes of the workspace while another wants one session.
 func (b *bench) measureWorkspace(ctx context.Context) error {
-	var direct, shared time.Duration
-	err := b.withOperator(ctx, func(c *cluster, _ *operator) (err error) {
-		direct, err = c.firstSync(ctx, nil)
-		return err
-	})
-	if err != nil {
+	var direct [2]time.Duration // before and after: the machine's speed drifts
+	var shared time.Duration
+	syncDirectly := func(took *time.Duration) error {
+		return b.withOperator(ctx, func(c *cluster, _ *operator) (err error) {
+			*took, err = c.firstSync(ctx, nil)
+			return err
+		})
+	}
+	if err := syncDirectly(&direct[0]); err != nil {
 		return err
 	}
-	err = b.withOperator(ctx, func(c *cluster, _ *operator) (err error) {
+	err := b.withOperator(ctx, func(c *cluster, _ *operator) error {
 		if err := c.createWorkspace(ctx); err != nil {
 			return err
 		}
@@ -50,7 +53,10 @@ func (b *bench) measureWorkspace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.add(sharing, "first sync by workspaceRef, of the time by credentialSecretRef", shared.Seconds()/direct.Seconds(), "", atMost(1.05))
+	if err := syncDirectly(&direct[1]); err != nil {
+		return err
+	}
+	b.add(sharing, "first sync by workspaceRef, of the time by credentialSecretRef", shared.Seconds()/((direct[0]+direct[1]).Seconds()/2), "", atMost(1.05))
 	return b.at(far, func() error { return b.measureBacklog(ctx) })
 }
 
