@@ -70,9 +70,11 @@ func (r *Reconciler) fetch(ctx context.Context, seen *observation, decision life
 		At: lifecycle.RoundUp(r.clock.Now()), Versions: request.versions,
 	}
 	switch {
+	case r.now().Sub(called) > longestCall:
+		return lifecycle.Fetch{Progress: lifecycle.TooLate, At: ended.At}
 	case err != nil:
 		return r.failed(seen, err, ended)
-	case r.now().Sub(called) > longestCall, !r.grantsStill(ctx, seen.Session, answer):
+	case !r.grantsStill(ctx, seen.Session, answer):
 		return lifecycle.Fetch{Progress: lifecycle.TooLate, At: ended.At}
 	case request.workspaceID != "" && answer.WorkspaceID != request.workspaceID:
 		r.checks.want(seen.Session.Workspace()) // whose credential may be of another by now

@@ -64,6 +64,28 @@ var _ = Describe("A spec that is edited while Seam is called", func() {
 	})
 })
 
+var _ = Describe("An answer that says there is no such session, and comes after an hour in which the process stood still", func() {
+	It("says nothing: another replica may have had a newer one", func() {
+		w := newWorld()
+		w.ready("jane")
+		w.advance(pace)
+		w.request("jane", "now")
+		w.duringNextCall(func() {
+			w.seam.Fail(seamtest.NotFound)
+			w.clock.Step(time.Hour)
+		})
+		w.reconcile("jane")
+		Expect(w.seam.CallCount()).To(Equal(2))
+		w.expectReady("jane")
+		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionTrue, v1alpha1.ReasonFetched))
+
+		w.seam.Heal()
+		w.advance(pace)
+		Expect(w.seam.CallCount()).To(Equal(3), "Seam is asked anew at once")
+		w.expectReady("jane")
+	})
+})
+
 var _ = Describe("A reconcile that is given up while Seam is called", func() {
 	It("is followed by another, though nothing was written", func() {
 		w := newWorld()

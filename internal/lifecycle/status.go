@@ -22,7 +22,7 @@ func NextStatus(seen Observation, attempt Attempt, now time.Time) v1alpha1.SeamC
 	status.Provisioning = nextProvisioning(seen, attempt, now)
 	status.Provisioned = nextProvisioned(seen, attempt)
 	if attempt.Inconclusive() {
-		if attempt.Fetch.Progress == TooLate { // to be written: that there is a session, Seam has said all the same
+		if attempt.Fetch.Progress == TooLate { // to be acted on, and yet something that Seam has said in between
 			status.NotFoundSince = nil
 		}
 		status.Conditions = meanwhile(seen, status, now)
