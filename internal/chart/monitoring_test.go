@@ -35,6 +35,13 @@ var _ = Describe("Monitoring", func() {
 		promtool(ctx, dir, "", "test", "rules", "alerts.yaml")
 	})
 
+	It("has no alert that can't be left out", func(ctx SpecContext) {
+		alerts := strings.Fields(render(ctx, monitored).field(rules, ".spec.groups[*].rules[*].alert"))
+		rendered := render(ctx, `metrics: {prometheusRule: {create: true, disabledAlerts: [`+strings.Join(alerts, ", ")+`]}}`)
+		Expect(rendered[rules]).NotTo(BeNil())
+		Expect(rendered.field(rules, ".spec.groups[*].rules[*].alert")).To(BeEmpty())
+	})
+
 	It("lets nobody read metrics whom the API server does not let", func(ctx SpecContext) {
 		t := newTrial(ctx, permissions(ctx))
 		Eventually(t.scrape).WithArguments(ctx).ShouldNot(BeEmpty())
