@@ -7,6 +7,9 @@ cluster=$(cd "$1" && pwd)
 cd "$(dirname "$0")/../.."
 namespace=seam-session-operator-system
 name=seam-session-operator
+# Where install.yaml says that the image is; a name alone is one of Docker Hub's.
+repository=$(sed -n 's|^ *image: \(.*\):[^:]*@sha256:.*|\1|p' .cache/dist/install.yaml)
+[ "$repository" != "$name" ] || repository=docker.io/library/$name
 
 export SEAM_NODE_DIR=${SEAM_NODE_DIR:-${TMPDIR:-/tmp}/seam-node}
 export SEAM_NODE_BIN=${SEAM_OPERATOR_CACHE:-$PWD/.cache}/node
@@ -18,10 +21,7 @@ ln -sfn "$assets/etcd" "$assets/kube-apiserver" "$kubectl" "$helm" "$SEAM_NODE_B
 "$cluster/build.sh"
 [ -e "$KUBECONFIG" ] || trap '"$cluster/down.sh"' EXIT
 "$cluster/up.sh"
-archive=$(mktemp)
-tar -C .cache/dist/image -cf "$archive" .
-ctr -a "$SEAM_NODE_DIR/run/containerd.sock" -n k8s.io images import --digests --base-name "docker.io/library/$name" "$archive"
-rm "$archive"
+ctr -a "$SEAM_NODE_DIR/run/containerd.sock" -n k8s.io images import --digests --base-name "$repository" .cache/dist/"$name"_*_image.tar
 
 check() {
   "$kubectl" -n "$namespace" rollout status deployment/"$name" --timeout=90s

@@ -32,6 +32,9 @@ for architecture in amd64 arm64; do
   "$tools/cyclonedx-gomod" bin -json -noserial -notimestamp -std -version "v$version" -output "$binary.cdx.json" "$binary"
 done
 digest=$("$tools/release" -dist="$dist" -version="$version" -revision="$(git rev-parse HEAD)" -epoch="$SOURCE_DATE_EPOCH" amd64 arm64)
+# The layout as a file, for whoever takes it from a release: docker load, ctr images import and skopeo read it.
+tar --format=ustar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -C "$dist/image" \
+  -cf "$dist/${name}_${version}_image.tar" blobs index.json oci-layout
 
 hack/installer.sh "$image:$version@$digest" >/dev/null
 mv .cache/install.yaml "$dist/install.yaml"
