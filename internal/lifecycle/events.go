@@ -70,7 +70,7 @@ func provided(before, after *v1alpha1.SeamClientSessionStatus, fetch Fetch) []Tr
 	case fetch.Progress == Answered:
 		return []Transition{{Type: corev1.EventTypeNormal, Reason: eventSessionExtended,
 			Note: fmt.Sprintf("client session %s was extended to %s", fetch.Answer.ID, shown(after.ExpiresAt))}}
-	case last != nil && !fetch.Provided.Creating && (before.Provisioning == nil || before.Provisioning.Reason != last.Reason):
+	case fetch.Provided.Problem != nil && last != nil && !fetch.Provided.Creating && (before.Provisioning == nil || before.Provisioning.Reason != last.Reason):
 		return []Transition{{Type: corev1.EventTypeWarning, Reason: last.Reason, Note: last.Message, RequestID: fetch.Provided.Problem.RequestID}}
 	}
 	return nil

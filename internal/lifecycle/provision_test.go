@@ -231,3 +231,12 @@ func TestGrantsSession(t *testing.T) {
 		}
 	}
 }
+
+func TestTransitionsOfAnExtensionThatCameTooLate(t *testing.T) {
+	seen := healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.Reason = v1alpha1.ReasonRateLimited }))
+	late := Attempt{Fetch: Fetch{Progress: TooLate, At: now, Provided: Provided{Tried: true, SeamTime: now, Until: &at(24 * time.Hour).Time}}}
+	after := NextStatus(seen, late, now)
+	if got := Transitions(seen.Session, &seen.Session.Status, &after, late); len(got) > 0 {
+		t.Errorf("got %+v", got)
+	}
+}
