@@ -177,7 +177,7 @@ func nextCall(session *v1alpha1.SeamClientSession, status *v1alpha1.SeamClientSe
 // for. Once it was fetched after that, the schedule says when it is next.
 func provisionAt(session *v1alpha1.SeamClientSession, status *v1alpha1.SeamClientSessionStatus, now time.Time) time.Time {
 	last := status.Provisioning
-	if session.Spec.Provision == nil || session.Spec.Suspend || last == nil || last.NotBefore == nil ||
+	if session.Spec.Provision == nil || session.Spec.Suspend || last == nil || last.NotBefore == nil || waitsTooLong(session, last, now) ||
 		status.LastAttemptTime != nil && !status.LastAttemptTime.Before(last.NotBefore) {
 		return time.Time{}
 	}
@@ -187,15 +187,18 @@ func provisionAt(session *v1alpha1.SeamClientSession, status *v1alpha1.SeamClien
 	return last.NotBefore.Time
 }
 
-// waitsForSeam says whether Seam must not be asked yet to make or extend the session. A wait that is longer than any can be is of a
-// clock that was set back.
+// waitsForSeam says whether Seam must not be asked yet to make or extend the session.
 func waitsForSeam(session *v1alpha1.SeamClientSession, now time.Time) bool {
 	last := session.Status.Provisioning
 	if last == nil || last.NotBefore == nil || provisionChanged(session) {
 		return false
 	}
-	wait := last.NotBefore.Sub(now)
-	return wait > 0 && wait <= max(time.Hour, interval(session))
+	return last.NotBefore.After(now) && !waitsTooLong(session, last, now)
+}
+
+// waitsTooLong says whether a wait is longer than any can be: it is of a clock that was set back since.
+func waitsTooLong(session *v1alpha1.SeamClientSession, last *v1alpha1.Provisioning, now time.Time) bool {
+	return last.NotBefore.Sub(now) > max(time.Hour, interval(session))
 }
 
 func failedLast(session *v1alpha1.SeamClientSession) bool {

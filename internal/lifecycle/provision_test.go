@@ -169,6 +169,18 @@ func TestNextProvisioning(t *testing.T) {
 	}
 }
 
+// What was to be made tomorrow, by a clock that was a day ahead, is made when the session is fetched next.
+func TestProvisionDoesNotWaitForAClockThatWasSetBack(t *testing.T) {
+	ahead := provisioning(func(p *v1alpha1.Provisioning) { p.Reason, p.NotBefore = v1alpha1.ReasonSeamUnavailable, at(20*time.Hour) })
+	seen := healthy(provisions, noSecret, failing(v1alpha1.ReasonSeamUnavailable), ahead)
+	if next := nextCall(seen.Session, &seen.Session.Status, now); next.Sub(now) > 5*time.Minute {
+		t.Errorf("the next call is at %s", next)
+	}
+	if Wanted(seen, refused(seam.NotFound, fingerprint), now) == nil {
+		t.Error("nothing is wanted then")
+	}
+}
+
 func TestProvisionDue(t *testing.T) {
 	notFound := func(seen *Observation) {
 		meta.SetStatusCondition(&seen.Session.Status.Conditions, conditionAt(v1alpha1.ConditionSynced, metav1.ConditionFalse, v1alpha1.ReasonSessionNotFound, "m"))
