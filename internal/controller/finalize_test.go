@@ -75,6 +75,20 @@ var _ = Describe("A provisioned session whose object is deleted", func() {
 		}
 	})
 
+	It("is deleted at Seam also where Seam replaced or doubled it rather than extend it", func() {
+		for _, match := range []seamtest.Match{seamtest.Replaced, seamtest.Doubled} {
+			w := newWorld()
+			w.ready("jane", provisioned(janeKey, deleting, looking(8*time.Hour)))
+			w.seam.Behave(seamtest.Behaviour{Existing: match})
+			w.advance(20 * time.Hour)
+			Expect(w.seam.CallsTo(getOrCreatePath)).To(BeNumerically(">", 1))
+			w.delete("jane")
+			w.advance(time.Second)
+			Expect(w.isGone("jane")).To(BeTrue())
+			Expect(w.seam.Sessions(janeKey)).To(BeEmpty())
+		}
+	})
+
 	It("stays where somebody else made it", func() {
 		w := newWorld()
 		w.ready("john", provisioned(seamtest.JohnUserIdentifierKey, deleting))

@@ -36,6 +36,8 @@ type Wish struct {
 	// ConnectedAccountIDs, ConnectWebviewIDs and UserIdentityID are as in seam.Provision.
 	ConnectedAccountIDs, ConnectWebviewIDs []string
 	UserIdentityID                         string
+	// ClientSessionID is the session that was fetched; empty if there was none.
+	ClientSessionID string
 	// RequestedTime is when this was found out, by Seam's clock: what is made for it is not older.
 	RequestedTime time.Time
 	// Known says that the request last had a good answer, so that its workspace is the one of the status.
@@ -113,6 +115,7 @@ func (w *Wish) ofWhatIsThere(seen Observation, fetch Fetch, now time.Time) *Wish
 // leaves out: what leaving it out of the request means is not documented.
 func (w *Wish) withWhatIsThere(told *seam.ClientSession) *Wish {
 	kept := *w
+	kept.ClientSessionID = told.ID
 	if told.ExpiresAt.After(kept.ExpiresAt) {
 		kept.ExpiresAt = *told.ExpiresAt
 	}

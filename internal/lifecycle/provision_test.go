@@ -171,7 +171,9 @@ func TestNextProvisioning(t *testing.T) {
 
 // What was to be made tomorrow, by a clock that was a day ahead, is made when the session is fetched next.
 func TestProvisionDoesNotWaitForAClockThatWasSetBack(t *testing.T) {
-	ahead := provisioning(func(p *v1alpha1.Provisioning) { p.Reason, p.NotBefore = v1alpha1.ReasonSeamUnavailable, at(20*time.Hour) })
+	ahead := provisioning(func(p *v1alpha1.Provisioning) {
+		p.Reason, p.NotBefore = v1alpha1.ReasonSeamUnavailable, at(20*time.Hour)
+	})
 	seen := healthy(provisions, noSecret, failing(v1alpha1.ReasonSeamUnavailable), ahead)
 	if next := nextCall(seen.Session, &seen.Session.Status, now); next.Sub(now) > 5*time.Minute {
 		t.Errorf("the next call is at %s", next)

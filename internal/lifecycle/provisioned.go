@@ -46,6 +46,8 @@ func nextProvisioned(seen Observation, attempt Attempt) *v1alpha1.Provisioned {
 	switch {
 	case attempt.Wish != nil && attempt.Wish.Creating:
 		next.RequestedTime = &metav1.Time{Time: attempt.Wish.RequestedTime}
+	case fetch.Progress == Answered && madeInstead(seen.Wish, fetch):
+		next = claimedToo(next, fetch.Answer)
 	case fetch.Progress == Answered:
 		next = claimed(next, fetch.Answer, SameRequest(&seen.Session.Status, fetch.Fingerprint))
 	case fetch.Provided.Problem != nil && madeNone(fetch.Provided.Problem.Cause):
@@ -65,9 +67,8 @@ func claimed(made *v1alpha1.Provisioned, told *seam.ClientSession, sameRequest b
 	if told.ID == made.ClientSessionID {
 		return next
 	}
-	if made.ClientSessionID != "" && !sameRequest && len(next.FormerClientSessionIDs) < maxFormer &&
-		!slices.Contains(next.FormerClientSessionIDs, made.ClientSessionID) {
-		next.FormerClientSessionIDs = append(next.FormerClientSessionIDs, made.ClientSessionID)
+	if made.ClientSessionID != "" && !sameRequest {
+		next.FormerClientSessionIDs = remembered(next.FormerClientSessionIDs, made.ClientSessionID)
 	}
 	if isOurs(made, told) {
 		next.ClientSessionID, next.WorkspaceID = told.ID, told.WorkspaceID
@@ -75,6 +76,32 @@ func claimed(made *v1alpha1.Provisioned, told *seam.ClientSession, sameRequest b
 		next.ClientSessionID = ""
 	}
 	return next
+}
+
+// madeInstead says whether Seam made another session than the one that it was asked to extend.
+func madeInstead(wish *Wish, fetch Fetch) bool {
+	return fetch.Provided.Tried && wish != nil && !wish.Creating && fetch.Answer.ID != wish.ClientSessionID &&
+		isOurs(&v1alpha1.Provisioned{RequestedTime: &metav1.Time{Time: wish.RequestedTime}}, fetch.Answer)
+}
+
+// claimedToo is what was made, once Seam has made another session than the one that it was asked to extend. If this object had made
+// that, it may be there still.
+func claimedToo(made *v1alpha1.Provisioned, told *seam.ClientSession) *v1alpha1.Provisioned {
+	next := made.DeepCopy()
+	next.RequestedTime = nil
+	if next.ClientSessionID != "" {
+		next.FormerClientSessionIDs = remembered(next.FormerClientSessionIDs, next.ClientSessionID)
+	}
+	next.ClientSessionID, next.WorkspaceID = told.ID, told.WorkspaceID
+	return next
+}
+
+// remembered is a list of former sessions with another one.
+func remembered(former []string, id string) []string {
+	if len(former) >= maxFormer || slices.Contains(former, id) {
+		return former
+	}
+	return append(former, id)
 }
 
 // isOurs says whether a session was made by the call that was last made for that.

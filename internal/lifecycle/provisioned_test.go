@@ -30,6 +30,16 @@ func TestNextProvisioned(t *testing.T) {
 		fetch.Fingerprint = fingerprint
 		return Attempt{Fetch: fetch}
 	}
+	extending := func(id string) func(*Observation) {
+		return func(seen *Observation) {
+			seen.Wish = &Wish{ClientSessionID: id, RequestedTime: now.Add(-time.Second)}
+		}
+	}
+	extended := func(id string, created time.Duration) Attempt {
+		attempt := told(id, &created, fingerprint)
+		attempt.Fetch.Provided.Tried = true
+		return attempt
+	}
 	failed := func(cause Cause) Attempt {
 		return Attempt{Fetch: Fetch{Progress: Failed, Problem: &Problem{Cause: cause}, Provided: Provided{Tried: true, Problem: &Problem{Cause: cause}}}}
 	}
@@ -53,6 +63,11 @@ func TestNextProvisioned(t *testing.T) {
 		"made again":                        {seen: healthy(provisions, made("cst1", after(-time.Second))), attempt: told("cst2", after(0), fingerprint), id: "cst2"},
 		"Seam returns another of the user":  {seen: healthy(provisions, made("cst1", nil)), attempt: told("cst2", after(0), fingerprint), id: "cst1"},
 		"made for another user":             {seen: healthy(provisions, made("cst1", after(-time.Second))), attempt: told("cst2", after(0), "b"), id: "cst2", former: []string{"cst1"}},
+		"extended":                          {seen: healthy(provisions, extending("cst1"), made("cst1", nil)), attempt: extended("cst1", -time.Hour), id: "cst1"},
+		"replaced instead":                  {seen: healthy(provisions, extending("cst1"), made("cst1", nil)), attempt: extended("cst2", 0), id: "cst2", former: []string{"cst1"}},
+		"replaced, and not made before":     {seen: healthy(provisions, extending("cst1")), attempt: extended("cst2", 0), id: "cst2"},
+		"extended, and just made by others": {seen: healthy(provisions, extending("cst1")), attempt: extended("cst1", 0), none: true},
+		"another one extended instead":      {seen: healthy(provisions, extending("cst1")), attempt: extended("cst2", -time.Minute), none: true},
 		"another user has one":              {seen: healthy(provisions, made("cst1", nil)), attempt: told("cst2", after(-time.Hour), "b"), former: []string{"cst1"}},
 		"that was so before":                {seen: healthy(provisions, made("cst1", nil, "cst1")), attempt: told("cst2", after(-time.Hour), "b"), former: []string{"cst1"}},
 		"refused for certain":               {seen: healthy(provisions, made("", after(0))), attempt: failed(CredentialForbidden), none: true},
