@@ -35,26 +35,26 @@ func (r *Reconciler) provide(ctx context.Context, seen *observation, request req
 	ended.Provided.SeamTime, ended.Provided.Until = seamTime(ended), answer.ExpiresAt
 	switch {
 	case request.workspaceID != "" && answer.WorkspaceID != request.workspaceID:
-		return r.notProvided(seen, lifecycle.ElsewhereProblem(session, answer.WorkspaceID), ended)
+		return r.notProvided(seen, lifecycle.ElsewhereProblem(session, answer.WorkspaceID, request.workspaceID), ended)
 	case r.now().Sub(called) > longestCall:
 		return lifecycle.Fetch{Progress: lifecycle.TooLate, At: ended.At, Provided: ended.Provided}
 	}
 	return ended
 }
 
-// getOrCreate makes the call, and before it, where the credential or the user is not the one that the session was found with, the one
-// that tells in which workspace a session would be made. Its error may be a *lifecycle.Problem.
+// getOrCreate makes the call, and before it, where no session was found with that credential and user before, the one that tells in which
+// workspace one would be made. Its error may be a *lifecycle.Problem.
 func (r *Reconciler) getOrCreate(
 	ctx context.Context, session *v1alpha1.SeamClientSession, request request, wish *lifecycle.Wish,
 ) (*seam.ClientSession, error) {
 	waiter := r.waiter(session)
-	if lifecycle.MustCheckWorkspace(session, wish) {
+	if wanted := lifecycle.MakesIn(session, wish, request.workspaceID); wanted != "" {
 		workspace, err := request.connection.GetWorkspace(ctx, waiter)
 		if err != nil {
 			return nil, err
 		}
-		if workspace.ID != session.Status.WorkspaceID {
-			return nil, lifecycle.ElsewhereProblem(session, workspace.ID)
+		if workspace.ID != wanted {
+			return nil, lifecycle.ElsewhereProblem(session, workspace.ID, wanted)
 		}
 	}
 	return request.connection.GetOrCreateClientSession(ctx, wish.Request(request.selector), waiter)

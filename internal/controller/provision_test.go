@@ -240,6 +240,19 @@ var _ = Describe("A provisioned session", func() {
 		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionTrue, v1alpha1.ReasonFetched))
 	})
 
+	It("is not made in another workspace than workspaceID says", func() {
+		w := newWorld()
+		w.create("jane", provisioned(janeKey, func(s *v1alpha1.SeamClientSession) { s.Spec.WorkspaceID = seamtest.Workspace2 }))
+		w.settle("jane")
+		w.advance(2 * time.Hour)
+		Expect(w.seam.Sessions(janeKey)).To(BeEmpty(), "the API key is of the other workspace")
+		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionMismatch))
+		w.credential("seam", seamtest.APIKey2)
+		w.advance(2 * time.Hour)
+		w.expectToken("jane", w.theSession(janeKey))
+		Expect(w.theSession(janeKey).WorkspaceID).To(Equal(seamtest.Workspace2))
+	})
+
 	It("whose user changes is another", func() {
 		w := newWorld()
 		w.ready("jane", provisioned(janeKey))

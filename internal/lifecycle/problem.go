@@ -111,10 +111,10 @@ func HeldProvisionProblem(session *v1alpha1.SeamClientSession, held *seam.HeldEr
 	return p
 }
 
-// ElsewhereProblem is that of a session that would be made in another workspace than it was in.
-func ElsewhereProblem(session *v1alpha1.SeamClientSession, workspaceID string) *Problem {
-	return &Problem{Cause: SessionOther, Message: fmt.Sprintf("%s is of workspace %s and the session was in %s: no session is made there; "+
-		"correct the credential, set spec.workspaceID, or make this object anew", credentialOf(session), workspaceID, session.Status.WorkspaceID)}
+// ElsewhereProblem is that of a session that would be made in another workspace than it was in, or is to be.
+func ElsewhereProblem(session *v1alpha1.SeamClientSession, workspaceID, wanted string) *Problem {
+	return &Problem{Cause: SessionOther, Message: fmt.Sprintf("%s is of workspace %s and the session belongs in %s: no session is made there; "+
+		"correct the credential, set spec.workspaceID, or make this object anew", credentialOf(session), workspaceID, wanted)}
 }
 
 // HeldProblem is the problem of a session for which no call was made, because others who share its credential were refused.

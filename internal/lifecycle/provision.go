@@ -57,10 +57,20 @@ func (w *Wish) IfCurrent(session *v1alpha1.SeamClientSession, now time.Time) *Wi
 	return w
 }
 
-// MustCheckWorkspace says whether Seam must first say which workspace the credential opens: where it is not the very request that found
-// the session last, a session could be made in another workspace. What the spec says of the workspace, every answer is held to.
-func MustCheckWorkspace(session *v1alpha1.SeamClientSession, wish *Wish) bool {
-	return wish.Creating && !wish.Known && session.Status.WorkspaceID != "" && session.Spec.WorkspaceID == ""
+// MakesIn is the workspace that Seam must first say the credential opens, since a session could be made in another one: where it is not
+// the very request that found the session last. Empty where that needs no check, or is not known. The spec says which it is, or the
+// session that there was, or else the SeamWorkspace, whose workspaceID may be empty. With an API key Seam does not look at the workspace
+// that is sent along, and *not found* says nothing of one.
+func MakesIn(session *v1alpha1.SeamClientSession, wish *Wish, workspaceID string) string {
+	switch {
+	case !wish.Creating, wish.Known:
+		return ""
+	case session.Spec.WorkspaceID != "":
+		return session.Spec.WorkspaceID
+	case session.Status.WorkspaceID != "":
+		return session.Status.WorkspaceID
+	}
+	return workspaceID
 }
 
 // Request is what is sent to Seam for the session that the selector names.

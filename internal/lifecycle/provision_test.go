@@ -254,3 +254,26 @@ func TestTransitionsOfAnExtensionThatCameTooLate(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+func TestMakesIn(t *testing.T) {
+	was := status(func(s *v1alpha1.SeamClientSessionStatus) { s.WorkspaceID = "was" })
+	says := spec(func(s *v1alpha1.SeamClientSessionSpec) { s.WorkspaceID = "says" })
+	for name, test := range map[string]struct {
+		seen        Observation
+		wish        Wish
+		workspaceID string
+		want        string
+	}{
+		"what lives":                     {seen: healthy(provisions, was)},
+		"for the request that was known": {seen: healthy(provisions, was), wish: Wish{Creating: true, Known: true}},
+		"for another request":            {seen: healthy(provisions, was), wish: Wish{Creating: true}, want: "was"},
+		"as the spec says":               {seen: healthy(provisions, was, says), wish: Wish{Creating: true}, want: "says"},
+		"for the first time":             {seen: healthy(provisions), wish: Wish{Creating: true}},
+		"with a SeamWorkspace":           {seen: healthy(provisions), wish: Wish{Creating: true}, workspaceID: "w", want: "w"},
+		"with another one by now":        {seen: healthy(provisions, was), wish: Wish{Creating: true}, workspaceID: "w", want: "was"},
+	} {
+		if got := MakesIn(test.seen.Session, &test.wish, test.workspaceID); got != test.want {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
