@@ -155,10 +155,10 @@ func NextPoll(seen WorkspaceObservation, now time.Time) time.Time {
 
 // EventsSince is the beginning of the window of events that is to be read now, by Seam's clock.
 func EventsSince(seen WorkspaceObservation, now time.Time) time.Time {
-	from := seen.Memory.ReadUntil
-	if from.IsZero() {
-		from = timeOf(seen.Workspace.Status.LastEventTime)
+	if read := seen.Memory.ReadUntil; !read.IsZero() { // Seam's own time, wherever our clock stands
+		return read.Add(-EventOverlap)
 	}
+	from := timeOf(seen.Workspace.Status.LastEventTime)
 	if from.IsZero() {
 		from = now
 	}

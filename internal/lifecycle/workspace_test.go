@@ -125,7 +125,10 @@ func TestEventsSince(t *testing.T) {
 		seen WorkspaceObservation
 		want time.Duration
 	}{
-		"five minutes before what was read":     {accepted(), -5*time.Minute - 20*time.Second},
+		"five minutes before what was read": {accepted(), -5*time.Minute - 20*time.Second},
+		"before what was read, wherever our clock stands": {accepted(func(s *WorkspaceObservation) {
+			s.Memory.ReadUntil = now.Add(-48 * time.Hour)
+		}), -48*time.Hour - 5*time.Minute},
 		"what the status says, after a restart": {accepted(func(s *WorkspaceObservation) { s.Memory = WorkspaceMemory{} }), -10 * time.Minute},
 		"now, at first":                         {accepted(func(s *WorkspaceObservation) { s.Memory, s.Workspace.Status.LastEventTime = WorkspaceMemory{}, nil }), -5 * time.Minute},
 		"no more than a day, after a long time without": {accepted(func(s *WorkspaceObservation) {
