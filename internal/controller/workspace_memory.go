@@ -19,8 +19,8 @@ type workspaceMemories struct {
 type workspaceMemory struct {
 	lifecycle.WorkspaceMemory
 	uid types.UID
-	// versions are those of the Secret whose credential was last checked, by name.
-	versions map[string]string
+	// credential tells that which was last checked from others; empty if none was.
+	credential string
 	// known are the events that were read, and which sessions were told of each, with the time until which events of Seam's
 	// that are as old may come again.
 	known map[string]time.Time

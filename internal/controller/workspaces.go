@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -42,6 +41,8 @@ type workspaceObservation struct {
 // access is a workspace's credential as it is now.
 type access struct {
 	connection *seam.Connection
+	// credential tells it from others; empty without a connection.
+	credential string
 	// versions are those of the Secret that was read for it, by name; nil if none was read, since nothing is due.
 	versions map[string]string
 	// err is why there is no connection: a *lifecycle.Problem, a *references.LimitedError, or that this process is ending.
@@ -79,11 +80,11 @@ func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	}
 	poll.News = news
 	memory := workspaceMemory{
-		uid: seen.Workspace.UID, known: known, versions: seen.memory.versions,
+		uid: seen.Workspace.UID, known: known, credential: seen.memory.credential,
 		WorkspaceMemory: lifecycle.Remember(seen.WorkspaceObservation, check, poll),
 	}
 	if check.Progress == lifecycle.Answered || check.Progress == lifecycle.Failed {
-		memory.versions = access.versions
+		memory.credential = access.credential
 	}
 	return r.report(ctx, seen, check, poll, access.versions, memory)
 }
@@ -136,13 +137,14 @@ func (r *WorkspaceReconciler) access(ctx context.Context, seen *workspaceObserva
 		return access{versions: versions, err: lifecycle.UnusableProblem(spec.CredentialSecretRef.Name, spec.CredentialSecretRef.Key,
 			"it is a client session token, which opens one session alone: use an API key, a personal access token or a console session")}
 	}
-	return access{connection: r.seam.Connection(credential), versions: versions}
+	connection := r.seam.Connection(credential)
+	return access{connection: connection, credential: connection.Fingerprint(seam.Selector{}), versions: versions}
 }
 
 // check asks Seam which workspace the credential is of, if that is due, or the credential is not the one that was checked.
 func (r *WorkspaceReconciler) check(ctx context.Context, seen *workspaceObservation, access access) lifecycle.Check {
 	now := r.now()
-	changed := access.err != nil || seen.memory.versions != nil && !maps.Equal(access.versions, seen.memory.versions)
+	changed := access.err != nil || seen.memory.credential != "" && access.credential != seen.memory.credential
 	if access.connection == nil && access.err == nil || !changed && lifecycle.NextCheck(seen.WorkspaceObservation, now).After(now) {
 		return lifecycle.Check{}
 	}

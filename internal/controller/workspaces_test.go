@@ -475,6 +475,22 @@ var _ = Describe("A session by workspaceRef", func() {
 })
 
 var _ = Describe("A SeamWorkspace", func() {
+	It("is checked again when its credential is another, and not when its Secret is labelled", func() {
+		p := newPlatform()
+		p.seam.ResetCounts()
+		secret := &corev1.Secret{}
+		Expect(api.Get(p.ctx, types.NamespacedName{Namespace: p.key.Namespace, Name: "seam"}, secret)).To(Succeed())
+		secret.Labels = map[string]string{"team": "platform"}
+		Expect(api.Update(p.ctx, secret)).To(Succeed())
+		p.advance(2 * time.Minute)
+		Expect(p.seam.CallsTo(workspacePath)).To(BeZero())
+
+		p.workspaceCredential(seamtest.APIKey2)
+		p.advance(time.Minute)
+		Expect(p.seam.CallsTo(workspacePath)).To(Equal(1))
+		Expect(p.workspace().Status.WorkspaceID).To(Equal(seamtest.Workspace2))
+	})
+
 	It("is checked at most every five seconds while the API server does not take its status", func() {
 		p := newPlatform()
 		p.seam.ResetCounts()
