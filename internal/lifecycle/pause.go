@@ -25,7 +25,7 @@ func Pause(session *v1alpha1.SeamClientSession, attempt Attempt, now time.Time) 
 			next = time.Time{}
 		}
 	}
-	pause := max(soonest(now, attempt.Decision.LookAgain, attempt.Fetch.LookAgain, attempt.Applied.LookAgain, next, provisionAt(session, status, now)), shortest)
+	pause := max(soonest(now, attempt.Decision.LookAgain, attempt.Fetch.LookAgain, attempt.Applied.LookAgain, next, provisionNext(session, status, now)), shortest)
 	// No pause outlasts the token: Ready ends with it, and Expiring begins on time.
 	for _, at := range []time.Time{schedule.ExpiringFrom(scheduleInput(session, status)), TokenEnds(attempt.Applied.Secret, status, now)} {
 		if at.After(now) {

@@ -173,7 +173,7 @@ func provisionDue(seen Observation, now time.Time) bool {
 		return false
 	}
 	status := &session.Status
-	at := provisionAt(session, status, now)
+	at := provisionNext(session, status, now)
 	return syncedReason(status) == "" || // what was found out by fetching it is lost
 		provisionChanged(session) && status.ObservedGeneration != session.Generation || !at.IsZero() && !at.After(now)
 }
@@ -184,6 +184,14 @@ func nextCall(session *v1alpha1.SeamClientSession, status *v1alpha1.SeamClientSe
 		return at
 	}
 	return schedule.Next(scheduleInput(session, status), now)
+}
+
+// provisionNext is provisionAt for a status that was written: zero also while nothing can be asked until something changes.
+func provisionNext(session *v1alpha1.SeamClientSession, status *v1alpha1.SeamClientSessionStatus, now time.Time) time.Time {
+	if unscheduled(status) {
+		return time.Time{}
+	}
+	return provisionAt(session, status, now)
 }
 
 // provisionAt is when the session is fetched again because Seam may then be asked to make or extend it; zero if that is not waited

@@ -183,6 +183,12 @@ func TestProvisionDoesNotWaitForAClockThatWasSetBack(t *testing.T) {
 	}
 }
 
+// awaitsGrant is what the status says of a session that is not granted any more.
+func awaitsGrant(s *v1alpha1.SeamClientSessionStatus) {
+	s.NextFetchTime = nil
+	meta.SetStatusCondition(&s.Conditions, conditionAt(v1alpha1.ConditionSynced, metav1.ConditionFalse, v1alpha1.ReasonNotGranted, "m"))
+}
+
 func TestProvisionDue(t *testing.T) {
 	notFound := func(seen *Observation) {
 		meta.SetStatusCondition(&seen.Session.Status.Conditions, conditionAt(v1alpha1.ConditionSynced, metav1.ConditionFalse, v1alpha1.ReasonSessionNotFound, "m"))
@@ -202,6 +208,7 @@ func TestProvisionDue(t *testing.T) {
 		"it was deleted again":            {seen: healthy(provisions, waited, notFound), want: true},
 		"the spec changed":                {seen: healthy(provisions, spec(func(s *v1alpha1.SeamClientSessionSpec) { s.Provision.UserIdentityID = "a" })), want: true},
 		"another part of the spec did":    {seen: healthy(provisions, spec(func(s *v1alpha1.SeamClientSessionSpec) {}))},
+		"it waits for a grant":            {seen: healthy(provisions, waited, failed, status(awaitsGrant))},
 		"what was found out is lost":      {seen: healthy(provisions, status(func(s *v1alpha1.SeamClientSessionStatus) { s.Conditions = nil })), want: true},
 	} {
 		if got := provisionDue(test.seen, now); got != test.want {

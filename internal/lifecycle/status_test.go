@@ -302,6 +302,7 @@ func TestPause(t *testing.T) {
 		"deferred":                      {healthy(status(func(s *v1alpha1.SeamClientSessionStatus) { s.NextFetchTime = at(-time.Hour) })), Attempt{Decision: Decision{Action: Defer, LookAgain: now.Add(3 * time.Second)}}, 3 * time.Second},
 		"overtaken":                     {healthy(), Attempt{Applied: Applied{Effect: Overtaken}}, 5 * time.Second},
 		"a credential is tried again":   {healthy(status(func(s *v1alpha1.SeamClientSessionStatus) { s.NextFetchTime = nil })), Attempt{Fetch: Fetch{LookAgain: now.Add(time.Minute)}}, time.Minute},
+		"a grant is waited for":         {healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.Reason, p.NotBefore = "Unauthorized", at(-time.Second) }), status(awaitsGrant), status(func(s *v1alpha1.SeamClientSessionStatus) { s.ExpiresAt = at(-time.Hour) })), Attempt{Decision: Decision{Action: Refuse, Problem: &Problem{Cause: WorkspaceUngranted}}}, 0},
 		"a conflict is looked at again": {healthy(status(func(s *v1alpha1.SeamClientSessionStatus) { s.NextFetchTime = nil })), Attempt{Decision: Decision{Action: Refuse, Problem: &Problem{}, LookAgain: now.Add(10 * time.Second)}}, 10 * time.Second},
 	} {
 		if got := Pause(test.seen.Session, test.attempt, now); got != test.want {
