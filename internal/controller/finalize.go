@@ -134,11 +134,11 @@ func (r *Reconciler) deleteMade(ctx context.Context, session *v1alpha1.SeamClien
 // farewellConnection is a connection with the credential of a session, and the workspace that what it made is in.
 func (r *Reconciler) farewellConnection(ctx context.Context, session *v1alpha1.SeamClientSession) (*seam.Connection, string, error) {
 	workspaceID := session.Status.Provisioned.WorkspaceID
-	ungranted, err := r.ungranted(ctx, session)
+	granted, err := r.grantsFarewell(ctx, session)
 	if err != nil {
 		return nil, "", err
 	}
-	if ungranted {
+	if !granted {
 		return nil, "", errNoCredential
 	}
 	namespace, ref, asked := session.Namespace, session.Spec.CredentialSecretRef, session.Spec.WorkspaceID
@@ -163,10 +163,31 @@ func (r *Reconciler) farewellConnection(ctx context.Context, session *v1alpha1.S
 	return r.seam.Connection(credential), workspaceID, nil
 }
 
+// grantsFarewell says whether what a session made may still be deleted. Where its user identifier key is in a Secret that is gone, as
+// in a namespace that is being deleted, it may be that of any user whom the namespace is granted.
+func (r *Reconciler) grantsFarewell(ctx context.Context, session *v1alpha1.SeamClientSession) (bool, error) {
+	ungranted, err := r.ungranted(ctx, session)
+	if err != nil || ungranted || session.Spec.WorkspaceRef == nil || session.Spec.UserIdentifierKeySecretRef == nil {
+		return !ungranted, err
+	}
+	selector, _, err := r.selector(ctx, session)
+	var problem *lifecycle.Problem
+	if errors.As(err, &problem) && problem.Cause == lifecycle.CredentialMissing {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return r.grantsUser(ctx, session, selector)
+}
+
 // findMade looks for a session that an object asked for, and of which it does not know whether it was made.
 func (r *Reconciler) findMade(ctx context.Context, session *v1alpha1.SeamClientSession, connection *seam.Connection) ([]string, error) {
 	selector, _, err := r.selector(ctx, session)
 	if err != nil {
+		return nil, err
+	}
+	if granted, err := r.grantsUser(ctx, session, selector); err != nil || !granted { // the user may be another by now
 		return nil, err
 	}
 	found, err := connection.GetClientSession(ctx, selector, r.waiter(session))

@@ -23,7 +23,9 @@ func (r *Reconciler) ungranted(ctx context.Context, session *v1alpha1.SeamClient
 	}
 	grants := granting(session, seam.Selector{ClientSessionID: session.Spec.ClientSessionID, UserIdentifierKey: session.Spec.UserIdentifierKey})
 	if session.Spec.UserIdentifierKeySecretRef != nil {
-		grants = lifecycle.GrantsAnything
+		grants = func(workspace *v1alpha1.SeamWorkspace, tenant lifecycle.Tenant) bool {
+			return lifecycle.GrantsSomeUser(workspace, tenant, session)
+		}
 	}
 	workspace, err := r.workspaceFor(ctx, session, grants)
 	return workspace == nil, err
@@ -31,15 +33,21 @@ func (r *Reconciler) ungranted(ctx context.Context, session *v1alpha1.SeamClient
 
 // grantsStill says whether a session that was fetched may still be written.
 func (r *Reconciler) grantsStill(ctx context.Context, session *v1alpha1.SeamClientSession, answer *seam.ClientSession) bool {
-	if session.Spec.WorkspaceRef == nil {
-		return true
-	}
 	selector := seam.Selector{ClientSessionID: session.Spec.ClientSessionID}
 	if selector.ClientSessionID == "" {
 		selector.UserIdentifierKey = answer.UserIdentifierKey // which is the one that was asked for
 	}
+	granted, err := r.grantsUser(ctx, session, selector)
+	return err == nil && granted
+}
+
+// grantsUser says whether a session may be the one that the selector names.
+func (r *Reconciler) grantsUser(ctx context.Context, session *v1alpha1.SeamClientSession, selector seam.Selector) (bool, error) {
+	if session.Spec.WorkspaceRef == nil {
+		return true, nil
+	}
 	workspace, err := r.workspaceFor(ctx, session, granting(session, selector))
-	return err == nil && workspace != nil
+	return workspace != nil, err
 }
 
 // granting is what a workspace must pass that grants a session, found by a selector.

@@ -27,14 +27,22 @@ func Grants(workspace *v1alpha1.SeamWorkspace, tenant Tenant, selector seam.Sele
 // GrantsSession says the same of a session that may be one to make and extend: then the grant must allow that, and list whatever
 // spec.provision has the session see.
 func GrantsSession(workspace *v1alpha1.SeamWorkspace, tenant Tenant, session *v1alpha1.SeamClientSession, selector seam.Selector) bool {
-	spec := session.Spec.Provision
-	if spec == nil || workspace.Namespace == tenant.Name {
-		return Grants(workspace, tenant, selector)
-	}
-	return slices.ContainsFunc(workspace.Spec.Grants, func(grant v1alpha1.Grant) bool {
-		return slices.Contains(grant.Allow, v1alpha1.GrantedProvision) && associates(grant.Associations, spec) &&
-			admits(grant.Namespaces, tenant) && covers(grant.UserIdentifierKeyPrefixes, selector.UserIdentifierKey)
+	return workspace.Namespace == tenant.Name || slices.ContainsFunc(workspace.Spec.Grants, func(grant v1alpha1.Grant) bool {
+		return admits(grant.Namespaces, tenant) && provides(grant, session) && covers(grant.UserIdentifierKeyPrefixes, selector.UserIdentifierKey)
 	})
+}
+
+// GrantsSomeUser says the same where the user identifier key is not known: whether there is any user whose session it may be.
+func GrantsSomeUser(workspace *v1alpha1.SeamWorkspace, tenant Tenant, session *v1alpha1.SeamClientSession) bool {
+	return workspace.Namespace == tenant.Name || slices.ContainsFunc(workspace.Spec.Grants, func(grant v1alpha1.Grant) bool {
+		return admits(grant.Namespaces, tenant) && provides(grant, session)
+	})
+}
+
+// provides says whether a grant lets a session be made and extended as its spec says, if it is to be.
+func provides(grant v1alpha1.Grant, session *v1alpha1.SeamClientSession) bool {
+	spec := session.Spec.Provision
+	return spec == nil || slices.Contains(grant.Allow, v1alpha1.GrantedProvision) && associates(grant.Associations, spec)
 }
 
 // associates says whether all that spec.provision has a session see is listed.

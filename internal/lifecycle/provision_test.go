@@ -250,6 +250,21 @@ func TestGrantsSession(t *testing.T) {
 		if got := GrantsSession(test.workspace, Tenant{Name: "shop"}, test.session, seam.Selector{UserIdentifierKey: "k"}); got != test.want {
 			t.Errorf("%s: got %t", name, got)
 		}
+		if got := GrantsSomeUser(test.workspace, Tenant{Name: "shop"}, test.session); got != test.want {
+			t.Errorf("%s, to some user: got %t", name, got)
+		}
+	}
+	prefixed := grant(nil, "Provision")
+	prefixed.UserIdentifierKeyPrefixes = []v1alpha1.KeyPrefix{"shop-"}
+	made := asks(&v1alpha1.Provision{})
+	if GrantsSession(workspace(prefixed), Tenant{Name: "shop"}, made, seam.Selector{UserIdentifierKey: "k"}) {
+		t.Error("a grant for other users grants this one")
+	}
+	if !GrantsSomeUser(workspace(prefixed), Tenant{Name: "shop"}, made) {
+		t.Error("a grant for some users grants none")
+	}
+	if GrantsSomeUser(workspace(prefixed), Tenant{Name: "garage"}, made) {
+		t.Error("a grant for another namespace grants this one")
 	}
 }
 
