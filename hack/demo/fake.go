@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
+	"slices"
 	"time"
 
 	"github.com/seam-session-operator/seam-session-operator/internal/seam/seamtest"
@@ -17,7 +18,12 @@ import (
 // fakeSeam is Seam's own fake server, or the project's: both answer the routes that hack/fake-seam/server.mjs lists.
 type fakeSeam struct {
 	address string
+	// provides says who answers the routes by which sessions are made, extended and deleted.
+	provides string
 }
+
+// grantedLife is how long the fakes let a session live that the operator asks for, whatever it asks for.
+const grantedLife = 30 * time.Second
 
 func (f fakeSeam) url() string { return f.address }
 
@@ -36,22 +42,25 @@ func startOfficial(ctx context.Context, s *stage, node string) (fakeSeam, error)
 	_, err := s.start(command{
 		name:   "Seam's fake server",
 		args:   []string{node, "hack/fake-seam/server.mjs"},
-		env:    []string{"PORT=0"},
+		env:    []string{"PORT=0", fmt.Sprintf("GRANTS_SECONDS=%.0f", grantedLife.Seconds())},
 		stdout: line,
 	})
 	if err != nil {
 		return fakeSeam{}, err
 	}
-	return readAddress(ctx, stdout)
+	fake, err := readAddress(ctx, stdout)
+	fake.provides = "Seam's own fake lacks the routes for that, or does otherwise than is documented: hack/fake-seam/server.mjs answers them in its stead"
+	return fake, err
 }
 
 func startStandIn(s *stage) fakeSeam {
 	server := seamtest.New(nil)
 	server.Seed()
+	server.Behave(seamtest.Behaviour{MaxLifetime: grantedLife})
 	server.Start()
 	s.stops = append(s.stops, func() error { server.Close(); return nil })
 	fmt.Println(server.URL())
-	return fakeSeam{address: server.URL()}
+	return fakeSeam{address: server.URL(), provides: "The project's own fake answers as Seam documents it"}
 }
 
 // readAddress reads the line that says where a fake listens, and lets it write on.
@@ -71,8 +80,9 @@ func readAddress(ctx context.Context, stdout *io.PipeReader) (fakeSeam, error) {
 
 // session is the part of a Seam client session that the story needs.
 type session struct {
-	Token     string    `json:"token"`
-	ExpiresAt time.Time `json:"expires_at"`
+	Token             string    `json:"token"`
+	ExpiresAt         time.Time `json:"expires_at"`
+	UserIdentifierKey string    `json:"user_identifier_key"`
 }
 
 // owner does what the owner of a session does at Seam: makes it, extends it, changes its token.
@@ -96,6 +106,19 @@ func (f fakeSeam) owner(ctx context.Context, id string, fields map[string]any) (
 func (f fakeSeam) deletes(ctx context.Context, id string) error {
 	_, err := f.control(ctx, http.MethodDelete, "/"+id, nil)
 	return err
+}
+
+// sessionsOf are the sessions of a user, as the owner of them sees at Seam.
+func (f fakeSeam) sessionsOf(ctx context.Context, user string) ([]session, error) {
+	answered, err := f.control(ctx, http.MethodGet, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		ClientSessions []session `json:"client_sessions"`
+	}
+	err = json.Unmarshal(answered, &answer)
+	return slices.DeleteFunc(answer.ClientSessions, func(s session) bool { return s.UserIdentifierKey != user }), err
 }
 
 // control calls the fake's route for the owners of sessions, and returns what it answers.
@@ -143,6 +166,9 @@ func (f fakeSeam) play(ctx context.Context, s *stage) error {
 		`curl -d '{"client_session_id": "cst1", "token": "seam_cst1_changed"}' `+f.address+"/_test/client_sessions",
 		`kubectl annotate scs john --overwrite connect.seam.co/refresh-requested-at="$(date +%s)"`)
 	if err := f.playRotation(ctx, s); err != nil {
+		return err
+	}
+	if err := f.playProvision(ctx, s); err != nil {
 		return err
 	}
 	return f.playWorkspace(ctx, s)

@@ -3,9 +3,10 @@
 //
 // Against Seam's own fake server, or the project's own where Node is missing, it goes through the whole story: sample
 // sessions become Ready, their Secrets hold the tokens, and a session near its end is extended by its owner and picked up
-// before it expires; then one namespace uses the credential of another, for its own users alone, and a session that is
-// deleted at Seam shows seconds later. With SEAM_API_KEY set it runs against the real service (or SEAM_ENDPOINT), and reads the session that
-// SEAM_CLIENT_SESSION_ID or SEAM_USER_IDENTIFIER_KEY names; SEAM_WORKSPACE_ID is needed with a personal access token.
+// before it expires; the operator makes a session itself, extends it, and deletes it with its object; then one namespace
+// uses the credential of another, for its own users alone, and a session that is deleted at Seam shows seconds later. With
+// SEAM_API_KEY set it runs against the real service (or SEAM_ENDPOINT), and reads the session that SEAM_CLIENT_SESSION_ID or
+// SEAM_USER_IDENTIFIER_KEY names; SEAM_WORKSPACE_ID is needed with a personal access token.
 //
 // It stays up until Ctrl-C. With DEMO_ONCE=1 it ends by itself, with exit code 0 only if all of the story was seen.
 package main
@@ -21,7 +22,7 @@ import (
 	"time"
 )
 
-// storyTimeout bounds the whole story, which takes about 40 s.
+// storyTimeout bounds the whole story, which takes about a minute and a half.
 const storyTimeout = 4 * time.Minute
 
 var errInterrupted = errors.New("interrupted")

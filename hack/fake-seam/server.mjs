@@ -15,6 +15,12 @@
 //                                         answers {"client_session": {...}}
 //   DELETE /_test/client_sessions/<id>    with the event client_session.deleted, as at Seam; 404 if there is none
 //
+// With GRANTS_SECONDS in its environment it also answers two routes as Seam documents them, with an API key alone, which the fake
+// lacks or does otherwise; a session then lives for so long at most:
+//
+//   POST   /client_sessions/get_or_create by user_identifier_key: makes a session or extends the one that there is
+//   POST   /client_sessions/delete        by client_session_id
+//
 // A new session is of workspace seed_workspace_1, expires in a year and has a token of its own unless the body says
 // otherwise. The fake takes a credential for a client session's token only if it begins with seam_cst1. Everything else
 // is the fake's own, e.g. POST /_fake/simulate_workspace_outage.
@@ -79,9 +85,45 @@ async function control(req, res) {
   }
 }
 
+const longestLife = Number(process.env.GRANTS_SECONDS ?? 0) * 1000
+
+function getOrCreate({ user_identifier_key, expires_at, ...fields }, { workspace_id }) {
+  const end = Math.min(Date.parse(expires_at), Date.now() + longestLife)
+  if (!user_identifier_key || Number.isNaN(end)) {
+    return [400, { error: { type: 'invalid_input', message: 'user_identifier_key and expires_at are needed here' }, ok: false }]
+  }
+  const existing = database.client_sessions.find((s) => s.user_identifier_key === user_identifier_key && s.workspace_id === workspace_id)
+  const id = existing && { client_session_id: existing.client_session_id }
+  const session = upsertSession({ ...id, workspace_id, user_identifier_key, ...fields, expires_at: new Date(end).toISOString() })
+  return [200, { client_session: session, ok: true }]
+}
+
+function deleteOwn({ client_session_id }, { workspace_id }) {
+  const own = database.client_sessions.some((s) => s.client_session_id === client_session_id && s.workspace_id === workspace_id)
+  if (own && deleteSession(client_session_id)) return [200, { ok: true }]
+  return [404, { error: { type: 'client_session_not_found', message: 'there is no such session' }, ok: false }]
+}
+
+const documented = { '/client_sessions/get_or_create': getOrCreate, '/client_sessions/delete': deleteOwn }
+
+async function asDocumented(req, res) {
+  const answer = (status, body) => res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+  const key = database.api_keys.find(({ token }) => req.headers.authorization === `Bearer ${token}`)
+  if (key === undefined) return answer(401, { error: { type: 'unauthorized', message: 'an API key is needed here' }, ok: false })
+  try {
+    return answer(...documented[req.url](await json(req), key))
+  } catch {
+    return answer(400, { error: { type: 'invalid_input', message: 'this is not JSON' }, ok: false })
+  }
+}
+
 const [serveFake] = server.listeners('request')
 server.removeAllListeners('request')
-server.on('request', (req, res) => (req.url.startsWith('/_test/') ? control(req, res) : serveFake(req, res)))
+server.on('request', (req, res) => {
+  if (req.url.startsWith('/_test/')) return control(req, res)
+  if (longestLife > 0 && req.url in documented) return asDocumented(req, res)
+  return serveFake(req, res)
+})
 
 const stop = () => process.exit(0)
 process.on('SIGTERM', stop)
