@@ -1,6 +1,6 @@
 // Command e2e installs the operator by Helm on the cluster that KUBECONFIG points at, and lets pods use what it does: from
-// the install through rotation, a wrong credential, the loss of the leader, grants to two teams and an upgrade to the end. make e2e builds what
-// it needs and runs it from the top of the repository. It says what it does and how long that took; if something is not as
+// the install through rotation, a wrong credential, the loss of the leader, grants to teams, sessions that it makes itself and an
+// upgrade to the end. make e2e builds what it needs and runs it from the top of the repository. It says what it does and how long that took; if something is not as
 // it should be, it leaves logs and objects in .cache/e2e. It removes what it made, and what an earlier run left.
 package main
 
@@ -59,6 +59,9 @@ func (s *suite) run(ctx context.Context) (err error) {
 		{"two teams use the platform's credential: a pod of each reads its own token, and neither namespace holds the key", s.useWorkspace},
 		{"what is not granted can't be told from what does not exist, and Seam is not called", s.tryUngranted},
 		{"a session that is deleted at Seam shows within the poll interval and 5 s", s.deleteAtSeam},
+		{"a session that nobody made: a pod reads its token, and it is extended before its end", s.provision},
+		{"kubectl delete of that session deletes it at Seam", s.deleteProvisioned},
+		{"a namespace with such a session can be deleted, and the session goes with it", s.deleteProvisionedNamespace},
 		{"helm upgrade with a changed value and a changed CRD asks Seam nothing", s.upgrade},
 		{"helm uninstall keeps sessions and Secrets; another release takes them up without a call to Seam", s.reinstall},
 		{"kubectl delete of a session removes its Secret", s.deleteSession},

@@ -34,8 +34,11 @@ func (s *suite) clean(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.dropFinalizers(ctx); err != nil {
+		return err
+	}
 	_, err := s.kubectl(ctx, "delete", "--ignore-not-found", "--wait", crd, workspaceCRD, "ns/"+namespace, "ns/"+systemNamespace,
-		"ns/seam-e2e-seam", "ns/"+platform, "ns/"+shop, "ns/"+garage)
+		"ns/seam-e2e-seam", "ns/"+platform, "ns/"+shop, "ns/"+garage, "ns/"+attic)
 	return err
 }
 

@@ -1,7 +1,7 @@
 // Command pod is what the pods of the end-to-end suite run, since their image has no shell:
 //
-//	pod seam           a Seam on :8080, with a route of its own to revoke credentials, delete sessions, slow it down
-//	                   and count how often a session was fetched
+//	pod seam           a Seam on :8080, with routes of its own to revoke credentials, delete sessions, slow it down, have
+//	                   sessions live shorter and count how often one was fetched, and to show those of a user
 //	pod hold           stays until it is told to end
 //	pod cat FILE       prints a file
 //	pod env NAME       prints an environment variable
@@ -62,8 +62,8 @@ func serve(ctx context.Context) error {
 	mux.Handle("/", seam.Handler())
 	mux.HandleFunc("POST /_e2e", func(w http.ResponseWriter, r *http.Request) {
 		var order struct {
-			Revoke, Delete string
-			LatencySeconds *float64
+			Revoke, Delete                  string
+			LatencySeconds, LifetimeSeconds *float64
 		}
 		if err := json.NewDecoder(r.Body).Decode(&order); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -78,7 +78,18 @@ func serve(ctx context.Context) error {
 		if order.LatencySeconds != nil {
 			seam.SetLatency(time.Duration(*order.LatencySeconds * float64(time.Second)))
 		}
+		if order.LifetimeSeconds != nil {
+			seam.Behave(seamtest.Behaviour{MaxLifetime: time.Duration(*order.LifetimeSeconds * float64(time.Second))})
+		}
 		fmt.Fprint(w, seam.CallsTo("/client_sessions/get"))
+	})
+	mux.HandleFunc("POST /_e2e/sessions", func(w http.ResponseWriter, r *http.Request) {
+		var asked struct{ User string }
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"now": time.Now(), "sessions": seam.Sessions(asked.User)})
 	})
 	server := &http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: time.Minute}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
