@@ -3,8 +3,12 @@
 # end: once install.yaml by kubectl, once the chart by Helm. The image comes from the layout, by the digest that both name; a
 # registry is not asked. A cluster that is up already stays up.
 set -euo pipefail
-cluster=$(cd "$1" && pwd)
+cluster=$(cd "${1:?set CLUSTER to a folder with build.sh, up.sh and down.sh}" && pwd)
 cd "$(dirname "$0")/../.."
+if [ ! -e .cache/dist/install.yaml ]; then
+  echo 'release: nothing to install in .cache/dist: make release VERSION=1.2.3' >&2
+  exit 1
+fi
 namespace=seam-session-operator-system
 name=seam-session-operator
 # Where install.yaml says that the image is; a name alone is one of Docker Hub's.
