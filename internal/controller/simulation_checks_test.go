@@ -367,13 +367,11 @@ func (s *simulation) checkRemoval(session *v1alpha1.SeamClientSession, name, los
 }
 
 // proven says whether Seam's last words to an object prove that the session of a token has ended: at least two, a minute apart,
-// to the question that the token came from, and nothing else in between. Where the token has ended by what Seam said when it was
-// written, an ended session of the same user is such a word as well.
+// to the question that the token came from, and nothing else in between.
 func (s *simulation) proven(f *simFacts, token string, written *simWritten) bool {
 	var last, first *simWord
 	for _, w := range slices.Backward(f.known(s.operator)) {
-		over := written != nil && written.ends != nil && written.ends.Before(w.at.Add(simSkew))
-		against := w.kind == simGone || w.kind == simEnded && (w.id == s.seam.tokens[token] || over) && !w.skewed
+		against := w.against(s.seam.tokens[token], written)
 		switch {
 		case last == nil && !against, last != nil && (w.question != last.question || w.kind == simGood):
 			return last != nil && last.at.Sub(first.at) >= simProof && f.cameFrom(s.operator, token, last.question)
@@ -384,6 +382,13 @@ func (s *simulation) proven(f *simFacts, token string, written *simWritten) bool
 		}
 	}
 	return false
+}
+
+// against says whether Seam says that a session is no more. Where its token has ended by what Seam said when it was written, an ended
+// session of the same user says so too.
+func (w *simWord) against(id string, written *simWritten) bool {
+	over := written != nil && written.ends != nil && written.ends.Before(w.at.Add(simSkew))
+	return w.kind == simGone || w.kind == simEnded && !w.skewed && (w.id == id || over)
 }
 
 // cameFrom says whether a token was last given in answer to a question.
