@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	"github.com/seam-session-operator/seam-session-operator/internal/seam/seamtest"
 )
 
@@ -89,7 +91,7 @@ func serve(ctx context.Context) error {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"now": time.Now(), "sessions": seam.Sessions(asked.User)})
+		_ = json.NewEncoder(w).Encode(map[string]any{"now": clock.RealClock{}.Now(), "sessions": seam.Sessions(asked.User)})
 	})
 	server := &http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: time.Minute}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
