@@ -12,6 +12,9 @@ import (
 	"github.com/seam-session-operator/seam-session-operator/internal/seam"
 )
 
+// errLate says that this process was frozen between two calls.
+var errLate = errors.New("seam took longer than a call can take")
+
 // provide asks Seam to make or extend the session that was just fetched. A good answer is what fetching gives; a failure to make
 // a session is one of fetching it, and a failure to extend it leaves everything as it is.
 func (r *Reconciler) provide(ctx context.Context, seen *observation, request request, fingerprint string) lifecycle.Fetch {
@@ -49,9 +52,13 @@ func (r *Reconciler) getOrCreate(
 ) (*seam.ClientSession, error) {
 	waiter := r.waiter(session)
 	if wanted := lifecycle.MakesIn(session, wish, request.workspaceID); wanted != "" {
+		began := r.now()
 		workspace, err := request.connection.GetWorkspace(ctx, waiter)
 		if err != nil {
 			return nil, err
+		}
+		if r.now().Sub(began) > longestCall { // by now another replica may have made it, or given it a later end
+			return nil, errLate
 		}
 		if workspace.ID != wanted {
 			return nil, lifecycle.ElsewhereProblem(session, workspace.ID, wanted)

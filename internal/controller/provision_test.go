@@ -2,14 +2,18 @@ package controller
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/seam"
 	"github.com/seam-session-operator/seam-session-operator/internal/seam/seamtest"
 )
 
@@ -52,6 +56,30 @@ func (w *world) expectToken(name string, session seamtest.Session) {
 	w.expectReady(name)
 	Expect(text(w.secret(name))).To(HaveKeyWithValue("token", session.Token))
 	Expect(session.ExpiresAt).To(BeTemporally(">", w.clock.Now()))
+}
+
+// duringNextCallTo has something happen during the next call to a route.
+func (w *world) duringNextCallTo(path string, do func()) {
+	GinkgoHelper()
+	once := sync.OnceFunc(do)
+	w.seamConfig = func(config *seam.Config) {
+		config.Instrument = func(next http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(request *http.Request) (*http.Response, error) {
+				if request.URL.Path == path {
+					once()
+				}
+				return next.RoundTrip(request)
+			})
+		}
+	}
+	w.restart()
+}
+
+// lookOnce reconciles a session once.
+func (w *world) lookOnce(name string) {
+	GinkgoHelper()
+	_, err := w.r.Reconcile(w.ctx, ctrl.Request{NamespacedName: w.key(name)})
+	Expect(err).NotTo(HaveOccurred())
 }
 
 var _ = Describe("A provisioned session", func() {
@@ -210,6 +238,21 @@ var _ = Describe("A provisioned session", func() {
 			w.advance(10 * time.Minute)
 			w.expectToken("jane", w.theSession(janeKey))
 			Expect(w.theSession(janeKey).CreatedAt).To(BeTemporally("==", dawn), fault.Name)
+		}
+	})
+
+	It("is not made, or made to end earlier, by a process that was frozen before", func() {
+		for _, path := range []string{getPath, workspacePath} {
+			w := newWorld()
+			w.create("jane", provisioned(janeKey, func(s *v1alpha1.SeamClientSession) { s.Spec.WorkspaceID = seamtest.Workspace1 }))
+			w.duringNextCallTo(path, func() { w.clock.Step(time.Hour) })
+			w.lookOnce("jane")
+			w.lookOnce("jane")
+			Expect(w.seam.CallsTo(getOrCreatePath)).To(BeZero(), path)
+			w.settle("jane")
+			w.advance(time.Minute)
+			w.expectToken("jane", w.theSession(janeKey))
+			Expect(w.theSession(janeKey).ExpiresAt).To(BeTemporally(">=", dawn.Add(day+time.Hour)))
 		}
 	})
 

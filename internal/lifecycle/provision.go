@@ -111,7 +111,7 @@ func Wanted(seen Observation, fetch Fetch, now time.Time) *Wish {
 func (w *Wish) ofWhatIsThere(seen Observation, fetch Fetch, now time.Time) *Wish {
 	session, told, wish := seen.Session, fetch.Answer, *w
 	switch over := !told.ExpiresAt.After(seamTime(fetch)); {
-	case over && holdsGoodToken(seen.Secret, now) && seen.Secret.ClientSessionID != told.ID:
+	case over && holdsGoodToken(seen.Secret, now) && seen.Secret.ForSpec && seen.Secret.ClientSessionID != told.ID:
 		return nil // Seam returns any of the sessions of a user
 	case over:
 		wish.Creating, wish.Quiet = true, failedLast(session)

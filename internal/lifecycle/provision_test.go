@@ -61,25 +61,27 @@ func TestWanted(t *testing.T) {
 		"403":                           {seen: healthy(provisions), fetch: refused(seam.Forbidden, fingerprint)},
 		"an answer about somebody else": {seen: healthy(provisions), fetch: refused(seam.Mismatch, fingerprint)},
 		"suspended":                     {seen: healthy(provisions, spec(func(s *v1alpha1.SeamClientSessionSpec) { s.Suspend = true })), fetch: refused(seam.NotFound, fingerprint)},
-		"it ends within a third of what was granted":   {seen: healthy(provisions), fetch: answeredAt(14*time.Hour, 22*time.Hour), wanted: true, until: 38 * time.Hour},
-		"it ends a little later than that":             {seen: healthy(provisions), fetch: answeredAt(12*time.Hour, 22*time.Hour)},
-		"within renewBefore, which is shorter":         {seen: healthy(provisions, renews(time.Hour)), fetch: answeredAt(14*time.Hour, 22*time.Hour)},
-		"renewBefore longer than a third of the life":  {seen: healthy(provisions, renews(1000*time.Hour)), fetch: answeredAt(10*time.Hour, 22*time.Hour)},
-		"it has ended by both clocks":                  {seen: healthy(provisions, tokenEnded5m), fetch: answeredAt(0, -5*time.Minute), wanted: true, creating: true, until: 24 * time.Hour},
-		"it has ended by our clock alone":              {seen: healthy(provisions, tokenEnded5m), fetch: answeredAt(-23*time.Hour, -5*time.Minute)},
-		"it has ended by Seam's clock alone":           {seen: healthy(provisions), fetch: answeredAt(23*time.Hour, 22*time.Hour), wanted: true, creating: true, until: 47 * time.Hour},
-		"another has ended, and the token is good":     {seen: healthy(provisions, anothersToken), fetch: answeredAt(0, -5*time.Minute)},
-		"it has no end":                                {seen: healthy(provisions, edited), fetch: good(func(s *seam.ClientSession) { s.ExpiresAt = nil })},
-		"the spec changed":                             {seen: healthy(provisions, edited), fetch: answeredAt(0, 22*time.Hour), wanted: true, until: 24 * time.Hour},
-		"the spec changed, and it lives longer":        {seen: healthy(provisions, edited), fetch: answeredAt(0, 500*time.Hour), wanted: true, until: 500 * time.Hour},
-		"somebody else made it":                        {seen: healthy(provisions, noneEver), fetch: answeredAt(0, time.Hour), wanted: true, until: 24 * time.Hour},
-		"it is gone, and the pause lasts":              {seen: healthy(provisions, waits), fetch: refused(seam.NotFound, fingerprint)},
-		"it is gone, and the pause is over":            {seen: healthy(provisions, waited), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
-		"extending failed, and the pause is over":      {seen: healthy(provisions, waited), fetch: answeredAt(0, 22*time.Hour), wanted: true, until: 24 * time.Hour},
-		"the pause lasts, and the spec changed":        {seen: healthy(provisions, waits, edited), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
-		"the pause is of a clock that was set back":    {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.NotBefore = at(48 * time.Hour) })), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
-		"it was just extended, to less than was asked": {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Minute), at(5*time.Minute) })), fetch: answeredAt(0, 5*time.Minute)},
-		"it was so a third of that ago":                {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-4*time.Minute), at(2*time.Minute) })), fetch: answeredAt(0, 2*time.Minute), wanted: true, until: 24 * time.Hour},
+		"it ends within a third of what was granted":    {seen: healthy(provisions), fetch: answeredAt(14*time.Hour, 22*time.Hour), wanted: true, until: 38 * time.Hour},
+		"it ends a little later than that":              {seen: healthy(provisions), fetch: answeredAt(12*time.Hour, 22*time.Hour)},
+		"within renewBefore, which is shorter":          {seen: healthy(provisions, renews(time.Hour)), fetch: answeredAt(14*time.Hour, 22*time.Hour)},
+		"renewBefore longer than a third of the life":   {seen: healthy(provisions, renews(1000*time.Hour)), fetch: answeredAt(10*time.Hour, 22*time.Hour)},
+		"it has ended by both clocks":                   {seen: healthy(provisions, tokenEnded5m), fetch: answeredAt(0, -5*time.Minute), wanted: true, creating: true, until: 24 * time.Hour},
+		"it has ended by our clock alone":               {seen: healthy(provisions, tokenEnded5m), fetch: answeredAt(-23*time.Hour, -5*time.Minute)},
+		"it has ended by Seam's clock alone":            {seen: healthy(provisions), fetch: answeredAt(23*time.Hour, 22*time.Hour), wanted: true, creating: true, until: 47 * time.Hour},
+		"another has ended, and the token is good":      {seen: healthy(provisions, anothersToken), fetch: answeredAt(0, -5*time.Minute)},
+		"another has ended, and the token is of before": {seen: healthy(provisions, anothersToken, func(seen *Observation) { seen.Secret.ForSpec = false }), fetch: answeredAt(0, -5*time.Minute), wanted: true, creating: true, until: 24 * time.Hour},
+		"it is gone, as was found out long ago":         {seen: healthy(provisions), fetch: late(refused(seam.NotFound, fingerprint))},
+		"it has no end":                                 {seen: healthy(provisions, edited), fetch: good(func(s *seam.ClientSession) { s.ExpiresAt = nil })},
+		"the spec changed":                              {seen: healthy(provisions, edited), fetch: answeredAt(0, 22*time.Hour), wanted: true, until: 24 * time.Hour},
+		"the spec changed, and it lives longer":         {seen: healthy(provisions, edited), fetch: answeredAt(0, 500*time.Hour), wanted: true, until: 500 * time.Hour},
+		"somebody else made it":                         {seen: healthy(provisions, noneEver), fetch: answeredAt(0, time.Hour), wanted: true, until: 24 * time.Hour},
+		"it is gone, and the pause lasts":               {seen: healthy(provisions, waits), fetch: refused(seam.NotFound, fingerprint)},
+		"it is gone, and the pause is over":             {seen: healthy(provisions, waited), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
+		"extending failed, and the pause is over":       {seen: healthy(provisions, waited), fetch: answeredAt(0, 22*time.Hour), wanted: true, until: 24 * time.Hour},
+		"the pause lasts, and the spec changed":         {seen: healthy(provisions, waits, edited), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
+		"the pause is of a clock that was set back":     {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.NotBefore = at(48 * time.Hour) })), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
+		"it was just extended, to less than was asked":  {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Minute), at(5*time.Minute) })), fetch: answeredAt(0, 5*time.Minute)},
+		"it was so a third of that ago":                 {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-4*time.Minute), at(2*time.Minute) })), fetch: answeredAt(0, 2*time.Minute), wanted: true, until: 24 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := Wanted(test.seen, test.fetch, now)
@@ -102,6 +104,10 @@ func TestWanted(t *testing.T) {
 			t.Errorf("a new session is asked for with %+v", made)
 		}
 	})
+}
+
+func late(fetch Fetch) Fetch {
+	return Fetch{Progress: TooLate, At: fetch.At}
 }
 
 func renews(before time.Duration) func(*Observation) {
