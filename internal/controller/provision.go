@@ -60,6 +60,9 @@ func (r *Reconciler) getOrCreate(
 		if r.now().Sub(began) > longestCall { // by now another replica may have made it, or given it a later end
 			return nil, errLate
 		}
+		if granted, err := r.grantsUser(ctx, session, request.selector); err != nil || !granted {
+			return nil, lifecycle.UngrantedProblem(session)
+		}
 		if workspace.ID != wanted {
 			return nil, lifecycle.ElsewhereProblem(session, workspace.ID, wanted)
 		}

@@ -256,6 +256,22 @@ var _ = Describe("A provisioned session", func() {
 		}
 	})
 
+	It("is not made when its grant goes while Seam says which workspace it is", func() {
+		p := newPlatform(func(w *v1alpha1.SeamWorkspace) {
+			w.Spec.Grants[0].UserIdentifierKeyPrefixes, w.Spec.Grants[0].Allow = nil, []v1alpha1.GrantedUse{v1alpha1.GrantedProvision}
+		})
+		p.create("jane", provisioned(janeKey), p.byWorkspace(janeKey))
+		p.duringNextCallTo(workspacePath, func() {
+			workspace := p.workspace()
+			workspace.Spec.Grants[0].Allow = []v1alpha1.GrantedUse{v1alpha1.GrantedRead}
+			Expect(api.Update(p.ctx, workspace)).To(Succeed())
+		})
+		p.settle("jane")
+		Expect(p.seam.CallsTo(workspacePath)).To(BeNumerically(">", 1))
+		Expect(p.seam.CallsTo(getOrCreatePath)).To(BeZero())
+		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonNotGranted))
+	})
+
 	It("is made once by two objects of one user, and kept by both", func() {
 		w := newWorld()
 		w.ready("jane", provisioned(janeKey, looking(6*time.Hour)))
