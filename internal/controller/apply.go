@@ -31,6 +31,10 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, fetched lifec
 		applied = r.write(ctx, seen, fetched.Answer)
 	case lifecycle.Remove:
 		applied = r.remove(ctx, seen)
+	case lifecycle.KeepOther:
+		if p := lifecycle.ConflictProblem(seen.Secret, seen.Session); p != nil { // said as where it is to be written, rather than fetched again for
+			applied.Problem, applied.LookAgain = p, lifecycle.LookAtConflict(&seen.Session.Status, r.now())
+		}
 	}
 	if lifecycle.MayRestore(seen.Observation, applied, r.now()) {
 		applied = r.restore(ctx, seen, verdict)

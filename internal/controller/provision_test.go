@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
@@ -270,6 +271,21 @@ var _ = Describe("A provisioned session", func() {
 		Expect(p.seam.CallsTo(workspacePath)).To(BeNumerically(">", 1))
 		Expect(p.seam.CallsTo(getOrCreatePath)).To(BeZero())
 		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonNotGranted))
+	})
+
+	It("is not fetched again and again for a Secret that was made immutable, while Seam returns another one that has ended", func() {
+		w := newWorld()
+		w.seam.Behave(seamtest.Behaviour{Ended: seamtest.Doubled})
+		w.seam.Extend(seamtest.JohnSessionID, dawn.Add(-time.Hour))
+		w.ready("john", provisioned(seamtest.JohnUserIdentifierKey))
+		held := w.secret("john")
+		held.Immutable = ptr.To(true)
+		Expect(api.Update(w.ctx, held)).To(Succeed())
+		w.seam.ResetCounts()
+		w.settle("john")
+		w.advance(10 * time.Minute)
+		Expect(w.seam.CallsTo(getPath)).To(BeNumerically("<", 12))
+		Expect(w.condition("john", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSecretConflict))
 	})
 
 	It("is made once by two objects of one user, and kept by both", func() {
