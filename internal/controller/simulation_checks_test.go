@@ -51,13 +51,10 @@ type simChecks struct {
 	checkedWith string
 	// jumpedAt is when the operator's clock was last set: by mono, and clockSetAt by truth.
 	jumpedAt, clockSetAt time.Time
-	simMakers
 }
 
 func newSimChecks() simChecks {
-	return simChecks{
-		objects: map[string]*simFacts{}, written: map[string]*simWritten{}, holds: map[simHold]time.Time{}, simMakers: newSimMakers(),
-	}
+	return simChecks{objects: map[string]*simFacts{}, written: map[string]*simWritten{}, holds: map[simHold]time.Time{}}
 }
 
 // simFacts is what is known of one object from outside.
@@ -69,8 +66,7 @@ type simFacts struct {
 	lastCall, lastWall time.Time
 	// calls and writes, of the status and of Secrets, were made.
 	calls, statuses, secrets int
-	budgets                  [3]simBudget // of calls, reconciles, and calls that change something or prepare that
-	simProvided
+	budgets                  [2]simBudget // of calls and reconciles
 }
 
 // simWritten is what the operator last wrote into a Secret, and for whom.
@@ -107,7 +103,6 @@ func (s *simulation) facts(name string) *simFacts {
 func (f *simFacts) caused(n float64) {
 	f.budgets[0].left += 2 * n
 	f.budgets[1].left += 10 * n
-	f.budgets[2].left += 2 * n
 }
 
 func (s *simulation) caused() {
@@ -141,10 +136,6 @@ func (s *simulation) asking(call *simCall) {
 	facts := s.facts(name)
 	if name == simWorkspace {
 		s.askingWorkspace(call)
-		return
-	}
-	if call.path != getPath || call.attempt.terminates() {
-		s.askingToChange(call)
 		return
 	}
 	s.checkGranted(call.attempt, call.question, "is fetched")
@@ -196,9 +187,6 @@ func (s *simulation) holdBack(call *simCall) {
 	switch {
 	case call.attempt.by != s.operator: // who runs by now has not been told
 	case call.response.Code == http.StatusUnauthorized && call.path == simEventsPath: // which the credential may not be let to read
-	case call.response.Code == http.StatusUnauthorized && (call.path == getOrCreatePath || call.path == deletePath): // likewise
-		credential.path = call.path
-		s.holds[credential] = s.facts(call.attempt.name).lastCall.Add(simRest)
 	case call.response.Code == http.StatusUnauthorized:
 		s.holds[credential] = s.facts(call.attempt.name).lastCall.Add(simRest)
 	case call.response.Code == http.StatusTooManyRequests && pause != "": // of this kind of requests
@@ -253,7 +241,6 @@ func (f *simFacts) save(by *simOperator) {
 	for _, w := range f.words {
 		w.saved = w.saved || w.by == by && !w.lost
 	}
-	f.tried.saved = f.tried.saved || f.tried.by == by
 }
 
 // wrote checks a write of the operator that took effect.
@@ -269,12 +256,7 @@ func (s *simulation) wrote(attempt *simAttempt, verb string, before, after clien
 		s.wroteWorkspace(before.(*v1alpha1.SeamWorkspace), workspace)
 		return
 	}
-	if before, ok := before.(*v1alpha1.SeamClientSession); ok && (verb != "patch status" || after == nil) {
-		s.wroteFinalizer(attempt, before, after)
-		return
-	}
 	if session, ok := after.(*v1alpha1.SeamClientSession); ok {
-		s.noteRequest(session)
 		if was := before.(*v1alpha1.SeamClientSession).Status; attempt.word != nil &&
 			(was.ClientSessionID != session.Status.ClientSessionID || !was.ExpiresAt.Equal(session.Status.ExpiresAt)) {
 			s.checkGranted(attempt, attempt.word.question, "says in its status what it was told")
@@ -315,7 +297,6 @@ func (s *simulation) seen(attempt *simAttempt) *v1alpha1.SeamClientSession {
 // asked is the part of a spec that says what is to be in the Secret.
 func asked(session *v1alpha1.SeamClientSession) v1alpha1.SeamClientSessionSpec {
 	spec := *session.Spec.DeepCopy()
-	spec.Provision = nil
 	spec.RefreshInterval, spec.RenewBefore, spec.Suspend, spec.Secret.RetentionPolicy.WhenSessionEnds = nil, nil, false, ""
 	spec.Secret.Name = session.SecretName()
 	if spec.Secret.RetentionPolicy.WhenDeleted == "" {
@@ -329,9 +310,6 @@ func summary(status *v1alpha1.SeamClientSessionStatus) string {
 	said := ""
 	for _, condition := range status.Conditions {
 		said += condition.Type + "=" + string(condition.Status) + " (" + condition.Reason + ") "
-	}
-	if made := status.Provisioned; made != nil {
-		said += fmt.Sprintf("made %s and %v, asked at %v, now ", made.ClientSessionID, made.FormerClientSessionIDs, made.RequestedTime)
 	}
 	return fmt.Sprintf("%s%s until %v, next %v", said, status.ClientSessionID, status.ExpiresAt, status.NextFetchTime)
 }
@@ -431,7 +409,7 @@ func (f *simFacts) known(by *simOperator) []*simWord {
 // tokenIn returns the token that a Secret holds, whatever its template; empty if none.
 func tokenIn(held *corev1.Secret) string {
 	for _, key := range slices.Sorted(maps.Keys(held.Data)) {
-		if bytes.HasPrefix(held.Data[key], []byte(simTokenPrefix)) {
+		if bytes.HasPrefix(held.Data[key], []byte("seam_cst_hush_")) {
 			return string(held.Data[key])
 		}
 	}
@@ -444,7 +422,7 @@ func (s *simulation) checkAll() {
 		return
 	}
 	for _, name := range s.api.names(kindSession) {
-		if session := s.api.session(name); session.DeletionTimestamp == nil && s.idle(session) {
+		if session := s.api.session(name); s.idle(session) {
 			s.checkTruth(session)
 		}
 	}
@@ -459,9 +437,6 @@ func (s *simulation) idle(session *v1alpha1.SeamClientSession) bool {
 
 func (s *simulation) checkTruth(session *v1alpha1.SeamClientSession) {
 	held, w := s.api.secret(session.SecretName()), s.written[session.SecretName()]
-	if session.Spec.Suspend && held != nil && held.Labels[v1alpha1.LabelManagedBy] != v1alpha1.ManagedBy {
-		return // nobody watches it, nor puts that right
-	}
 	why, good := "", false
 	switch {
 	case held == nil || tokenIn(held) == "":
@@ -547,7 +522,7 @@ func (s *simulation) checkRest() {
 	session := s.api.session(pick(s, names...))
 	facts, held, w := s.facts(session.Name), s.api.secret(session.SecretName()), s.written[session.SecretName()]
 	next := session.Status.NextFetchTime
-	if session.DeletionTimestamp != nil || !s.idle(session) || next == nil || !next.After(s.wall.Now()) || held == nil || w == nil || !reflect.DeepEqual(w.held, held) {
+	if !s.idle(session) || next == nil || !next.After(s.wall.Now()) || held == nil || w == nil || !reflect.DeepEqual(w.held, held) {
 		return
 	}
 	s.tracef("  for nothing:")
@@ -570,7 +545,6 @@ func (s *simulation) settle() {
 		s.tracef("  %s", plan.do())
 	}
 	s.plans = nil
-	s.behavesWell()
 	heals(s, seamtest.Session{})
 	s.seam.addCredentials()
 	s.wall.SetTime(s.truth.Now())
@@ -589,7 +563,6 @@ func (s *simulation) settle() {
 		}
 	}
 	s.checkRest()
-	s.checkGone()
 	s.run(simResting)
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		if s.violation == "" {
@@ -597,7 +570,6 @@ func (s *simulation) settle() {
 		}
 	}
 	s.checkWorkspaceResting(workspace)
-	s.checkFarewells()
 	s.checkDeletion()
 }
 
@@ -611,22 +583,15 @@ func (s *simulation) shouldBeReady(session *v1alpha1.SeamClientSession) bool {
 	}
 	writable := held == nil || (ownedBy(held, session) || adoptable(held, session)) &&
 		string(held.Type) == session.Spec.Secret.Type && (held.Immutable == nil || !*held.Immutable)
-	if session.DeletionTimestamp != nil || session.Spec.Suspend || !writable || !s.granted(s.operator, s.question(session), session.Spec.Provision) {
-		return false
-	}
-	if session.Spec.Provision != nil {
-		return s.shouldBeProvided(session)
-	}
-	return found != nil && !s.churns(session, found) && (found.ExpiresAt.IsZero() || found.ExpiresAt.After(s.truth.Now().Add(4*24*time.Hour)))
+	return !session.Spec.Suspend && writable && found != nil && s.granted(s.operator, s.question(session)) &&
+		(found.ExpiresAt.IsZero() || found.ExpiresAt.After(s.truth.Now().Add(4*24*time.Hour)))
 }
 
 func (s *simulation) checkSettled(session *v1alpha1.SeamClientSession) {
 	held, want := s.api.secret(session.SecretName()), s.seam.truly(s.question(session))
 	switch {
 	case !meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionReady) || session.Status.ObservedGeneration != session.Generation:
-		s.violate(6, "%s is not Ready: %s, %s", session.Name, summary(&session.Status), provisioning(session))
-	case session.Spec.Provision != nil:
-		s.checkProvided(session)
+		s.violate(6, "%s is not Ready: %s", session.Name, summary(&session.Status))
 	case held == nil || tokenIn(held) != want.Token:
 		s.violate(6, "%s has not the token %s in its Secret", session.Name, want.Token)
 	}
@@ -641,11 +606,6 @@ func (s *simulation) checkSettled(session *v1alpha1.SeamClientSession) {
 
 func (s *simulation) checkResting(session *v1alpha1.SeamClientSession, before simFacts) {
 	facts, interval := s.facts(session.Name), simInterval
-	if session.Spec.Provision != nil {
-		s.checkProvided(session)
-		s.checkProvidedResting(session, before)
-		return
-	}
 	if session.Spec.RefreshInterval != nil {
 		interval = session.Spec.RefreshInterval.Duration
 	}

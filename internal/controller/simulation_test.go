@@ -40,18 +40,7 @@ import (
 //  8. What the namespace is not granted stays unknown to it. With the credential of the SeamWorkspace, which is of another
 //     namespace, nothing is asked, written into a Secret or told by a status unless a grant allows it, at that moment by what
 //     there is, or by what the caches still have to show. What is granted no more is not taken away, which is invariant 1. Once
-//     faults end, a session that is deleted at Seam shows within the poll interval and 5 s. Sessions are made, extended and deleted
-//     only where a grant allows to provide them so.
-//  9. Never shorter, never less (simulation_provision_test.go). No session is made to end earlier than get has just, truly, told of it,
-//     nor to see less than it did, but for what the spec names. One without an end is left alone.
-//  10. Never twice, never elsewhere. A session is made, extended or changed only once for each answer of get, and only where that calls
-//     for it; and made only in the workspace that the spec or the status names.
-//  11. Never somebody else's. Only what an object made, or was about to make when it was made, is deleted for it, once it is being deleted,
-//     and not while another object has its token.
-//  12. Nothing is left. An object that was deleted is gone within five and a half minutes, and a last try; what it knows to have made is
-//     deleted at Seam by then, or an event says that it is not. That is only given up at once for want of a credential or a grant.
-//
-// What Seam does where that is not known (seamtest.Behaviour) is chosen at random, and changes.
+//     faults end, a session that is deleted at Seam shows within the poll interval and 5 s.
 //
 // What it can't see: two goroutines at the same moment, Kubernetes' own validation, admission and timing, TLS and sockets.
 
