@@ -144,7 +144,8 @@ func (r *WorkspaceReconciler) access(ctx context.Context, seen *workspaceObserva
 // check asks Seam which workspace the credential is of, if that is due, or the credential is not the one that was checked.
 func (r *WorkspaceReconciler) check(ctx context.Context, seen *workspaceObservation, access access) lifecycle.Check {
 	now := r.now()
-	changed := access.err != nil || seen.memory.credential != "" && access.credential != seen.memory.credential
+	sameSpec := seen.memory.Generation == seen.Workspace.Generation // which, edited, has its own time
+	changed := access.err != nil || sameSpec && seen.memory.credential != "" && access.credential != seen.memory.credential
 	if access.connection == nil && access.err == nil || !changed && lifecycle.NextCheck(seen.WorkspaceObservation, now).After(now) {
 		return lifecycle.Check{}
 	}
