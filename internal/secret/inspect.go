@@ -24,7 +24,7 @@ type State struct {
 	// DataIntact: the data, and what the annotations say of the token in it, are as they were written. It is part of Intact,
 	// and all that it takes to believe ClientSessionID and ExpiresAt.
 	DataIntact bool
-	// Fingerprint tells what DataIntact is about from what else was ever written. Believe it only with DataIntact.
+	// Fingerprint tells what DataIntact is about from what else was ever written; empty without DataIntact.
 	Fingerprint string
 	// ForSpec: it was written for what the spec asks now. Intact and ForSpec together: it is as it must be.
 	ForSpec bool
@@ -79,7 +79,9 @@ func Inspect(current *corev1.Secret, session *v1alpha1.SeamClientSession) State 
 	state.Adoptable = current.Annotations[v1alpha1.AnnotationAdoptBy] == session.Name &&
 		controller == nil && !state.TypeDiffers && !state.Immutable
 	token, metadata, _ := strings.Cut(current.Annotations[v1alpha1.AnnotationContentHash], ".")
-	state.DataIntact, state.Fingerprint = token == tokenHash(current, session.Name), token
+	if state.DataIntact = token == tokenHash(current, session.Name); state.DataIntact {
+		state.Fingerprint = token
+	}
 	state.Intact = state.DataIntact && metadata == metadataHash(current) && unalteredOtherwise(current, session)
 	return state
 }
