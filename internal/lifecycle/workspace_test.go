@@ -120,6 +120,18 @@ func TestNextPoll(t *testing.T) {
 	}
 }
 
+// A workspace that waits for a free call is enqueued when there is one: that its events are due as well does not have it looked at before.
+func TestWorkspacePauseWhileItWaitsForACall(t *testing.T) {
+	seen := accepted(func(s *WorkspaceObservation) { s.Memory = WorkspaceMemory{} }) // whose events are due
+	queued := at(time.Minute).Time
+	if got := WorkspacePause(seen, Check{Progress: Queued, LookAgain: queued}, Poll{}, now); got != time.Minute {
+		t.Errorf("with a check that waits it is %s", got)
+	}
+	if got := WorkspacePause(seen, Check{}, Poll{Progress: Queued, LookAgain: queued}, now); got != time.Minute {
+		t.Errorf("with a poll that waits it is %s", got)
+	}
+}
+
 func TestEventsSince(t *testing.T) {
 	for name, test := range map[string]struct {
 		seen WorkspaceObservation
