@@ -58,7 +58,7 @@ func granting(session *v1alpha1.SeamClientSession, selector seam.Selector) func(
 }
 
 // workspaceFor returns the SeamWorkspace that a session names, or nil if there is none which grants the session's namespace
-// what it should. The namespace's labels are looked at only where they decide.
+// what it should. The namespace's labels are looked at only where they decide. It is the cache's own: nothing may be changed in it.
 func (r *Reconciler) workspaceFor(
 	ctx context.Context, session *v1alpha1.SeamClientSession, grants func(*v1alpha1.SeamWorkspace, lifecycle.Tenant) bool,
 ) (*v1alpha1.SeamWorkspace, error) {
@@ -67,7 +67,7 @@ func (r *Reconciler) workspaceFor(
 		return nil, nil // the cache does not have it, and must not
 	}
 	workspace := &v1alpha1.SeamWorkspace{}
-	if err := r.client.Get(ctx, key, workspace); err != nil {
+	if err := r.client.Get(ctx, key, workspace, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}
 	tenant := lifecycle.Tenant{Name: session.Namespace}
@@ -83,7 +83,7 @@ func (r *Reconciler) workspaceFor(
 		return nil, err
 	}
 	namespace := namespaceMetadata()
-	if err := r.client.Get(ctx, types.NamespacedName{Name: session.Namespace}, namespace); err != nil {
+	if err := r.client.Get(ctx, types.NamespacedName{Name: session.Namespace}, namespace, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}
 	if tenant.Labels = namespace.Labels; grants(workspace, tenant) {

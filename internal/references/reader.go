@@ -72,10 +72,10 @@ type Reader struct {
 	limits   map[string]*rate.Limiter // by namespace
 }
 
-// reading is a value as it was read at a time. Its lock makes those who want the same value wait for one read.
+// reading is one read of a value, begun at a time. Those who want the same value wait for it.
 type reading struct {
-	mu    sync.Mutex
 	at    time.Time
+	once  sync.Once
 	value Value
 	err   error
 }
@@ -83,7 +83,7 @@ type reading struct {
 // fresh says whether what was read can still be used. One from the future is of a clock that was set back.
 func (r *reading) fresh(now time.Time) bool {
 	age := now.Sub(r.at)
-	return !r.at.IsZero() && age >= 0 && age < TTL
+	return age >= 0 && age < TTL
 }
 
 // NewReader returns a Reader of what live reads from the API server.
@@ -94,22 +94,17 @@ func NewReader(live client.Reader, c clock.WithDelayedExecution) *Reader {
 // Read returns a value as it was at most TTL ago. The error is a *LimitedError, or the API server's, with the name of the
 // Secret.
 func (r *Reader) Read(ctx context.Context, ref Reference) (Value, error) {
-	entry, err := r.reading(ref, r.clock.Now())
+	entry, err := r.reading(ref)
 	if err != nil {
 		return Value{}, err
 	}
-	entry.mu.Lock()
-	defer entry.mu.Unlock()
-	now := r.clock.Now() // not that of before the wait: who came later may have read it by now
-	if entry.fresh(now) {
-		return entry.value, entry.err
-	}
-	entry.value, entry.err = r.fetch(ctx, ref)
-	entry.at = now
-	if entry.err != nil || entry.value.Data == "" {
-		r.Useless(ref.Namespace)
-	}
-	r.clock.AfterFunc(TTL, func() { r.drop(ref, entry, now.Add(TTL)) })
+	entry.once.Do(func() {
+		entry.value, entry.err = r.fetch(ctx, ref)
+		if entry.err != nil || entry.value.Data == "" {
+			r.Useless(ref.Namespace)
+		}
+		r.clock.AfterFunc(TTL, func() { r.drop(ref, entry, entry.at.Add(TTL)) })
+	})
 	return entry.value, entry.err
 }
 
@@ -126,17 +121,18 @@ func (r *Reader) Useless(namespace string) {
 	limit.AllowN(now, 1)
 }
 
-// reading returns the entry for a reference.
-func (r *Reader) reading(ref Reference, now time.Time) (*reading, error) {
+// reading returns the read of a value that can be used, which may be a new one.
+func (r *Reader) reading(ref Reference) (*reading, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if entry, ok := r.readings[ref]; ok {
+	now := r.clock.Now() // not that of before the wait, by which what others have begun meanwhile would be of the future
+	if entry, ok := r.readings[ref]; ok && entry.fresh(now) {
 		return entry, nil
 	}
 	if limit, ok := r.limits[ref.Namespace]; ok && limit.TokensAt(now) < 1 {
 		return nil, &LimitedError{Until: now.Add(TTL)}
 	}
-	entry := &reading{}
+	entry := &reading{at: now}
 	r.readings[ref] = entry
 	return entry, nil
 }
