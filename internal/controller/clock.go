@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -20,22 +21,48 @@ const (
 	clockJump = 5 * time.Second
 )
 
-// watchClock calls jumped whenever the clock has been set, or the process was suspended. Timers run on regardless: whoever
-// waits for a time of the clock has then to look at it again. One watch serves all sessions, which else would each look
-// every few minutes.
-func watchClock(ctx context.Context, c clock.Clock, jumped func(context.Context)) {
+// clockWatch notices when the clock has been set, or the process was suspended. Timers run on regardless: whoever waits for a time of
+// the clock has then to look at it again. One watch serves all sessions, which else would each look every few minutes.
+type clockWatch struct {
+	mu sync.Mutex
+	// ticked is when the clock was last compared with the timer, by the clock without its monotonic reading.
+	ticked time.Time
+	// set says that the clock showed since then what it can't have shown, even if it is right again.
+	set bool
+}
+
+// run calls jumped whenever the clock has been set.
+func (w *clockWatch) run(ctx context.Context, c clock.Clock, jumped func(context.Context)) {
+	w.tick(c.Now())
 	for {
-		before := c.Now().Round(0) // without the monotonic reading
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.After(clockInterval):
 		}
-		if ahead := c.Now().Round(0).Sub(before) - clockInterval; ahead.Abs() > clockJump {
+		if ahead, set := w.tick(c.Now()); set {
 			logf.FromContext(ctx).Info("The clock was set, or this process was suspended: looking at every session", "ahead", ahead.Round(time.Second).String())
 			jumped(ctx)
 		}
 	}
+}
+
+// tick compares the clock with the timer. It says how much the clock is ahead of what it should show, and whether it was set.
+func (w *clockWatch) tick(now time.Time) (ahead time.Duration, set bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ahead = now.Round(0).Sub(w.ticked) - clockInterval
+	set = w.set || ahead.Abs() > clockJump
+	w.ticked, w.set = now.Round(0), false
+	return ahead, set
+}
+
+// shown notes what the clock shows between two ticks to somebody who waits for a time of it.
+func (w *clockWatch) shown(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	passed := now.Round(0).Sub(w.ticked)
+	w.set = w.set || !w.ticked.IsZero() && (passed < -clockJump || passed > clockInterval+clockJump)
 }
 
 // enqueueAll has a worker look at every session.

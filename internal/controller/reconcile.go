@@ -38,6 +38,8 @@ type Reconciler struct {
 	// leftBehind counts client sessions that could not be deleted.
 	leftBehind func()
 
+	clockWatch clockWatch
+
 	queue    queue
 	checks   checks
 	labels   namespaceLabels
@@ -61,6 +63,7 @@ type observation struct {
 // Reconcile brings one session up to date: it observes, decides what is due, fetches that from Seam, applies it to the
 // Secret, and reports what came of it.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	r.clockWatch.shown(r.clock.Now())
 	if done, result, err := r.finalizer(ctx, req.NamespacedName); done {
 		return result, err
 	}

@@ -170,7 +170,7 @@ func controllerOptions(workers int) controller.Options {
 func (r *Reconciler) start(ctx context.Context, work workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	r.queue.start(work)
 	r.waiting.Start(ctx)
-	go watchClock(ctx, r.clock, r.enqueueAll)
+	go r.clockWatch.run(ctx, r.clock, r.enqueueAll)
 	return nil
 }
 
