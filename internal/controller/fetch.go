@@ -17,8 +17,7 @@ import (
 )
 
 const (
-	// longestCall is more than a call to Seam can take. One that took longer was made by a process that was frozen in the
-	// middle of it: since then another replica may have taken over, and had a newer answer.
+	// longestCall is more than a call to Seam can take.
 	longestCall = 45 * time.Second
 	// slotFallback is when a session that waits for a free call looks again, should it never be woken.
 	slotFallback = time.Minute
@@ -70,7 +69,7 @@ func (r *Reconciler) fetch(ctx context.Context, seen *observation, decision life
 		At: lifecycle.RoundUp(r.clock.Now()), Versions: request.versions,
 	}
 	switch {
-	case r.now().Sub(called) > longestCall:
+	case r.tookTooLong(called):
 		return lifecycle.Fetch{Progress: lifecycle.TooLate, At: ended.At}
 	case err != nil:
 		return r.failed(seen, err, ended)
@@ -84,6 +83,12 @@ func (r *Reconciler) fetch(ctx context.Context, seen *observation, decision life
 	}
 	ended.SeamTime = answer.Date
 	return ended
+}
+
+// tookTooLong says whether a call took longer than one can. It was made by a process that was frozen in the middle of it: since then
+// another replica may have taken over, and had a newer answer. Or the clock was set, and when the answer came is not known.
+func (r *Reconciler) tookTooLong(called time.Time) bool {
+	return r.now().Sub(called).Abs() > longestCall
 }
 
 // call calls Seam.

@@ -39,7 +39,7 @@ func (r *Reconciler) provide(ctx context.Context, seen *observation, request req
 	switch {
 	case request.workspaceID != "" && answer.WorkspaceID != request.workspaceID:
 		return r.notProvided(seen, lifecycle.ElsewhereProblem(session, answer.WorkspaceID, request.workspaceID), ended)
-	case r.now().Sub(called) > longestCall:
+	case r.tookTooLong(called):
 		return lifecycle.Fetch{Progress: lifecycle.TooLate, At: ended.At, Provided: ended.Provided}
 	}
 	return ended
@@ -57,7 +57,7 @@ func (r *Reconciler) getOrCreate(
 		if err != nil {
 			return nil, err
 		}
-		if r.now().Sub(began) > longestCall { // by now another replica may have made it, or given it a later end
+		if r.tookTooLong(began) { // by now another replica may have made it, or given it a later end
 			return nil, errLate
 		}
 		if granted, err := r.grantsUser(ctx, session, request.selector); err != nil || !granted {

@@ -191,6 +191,17 @@ var _ = Describe("A Secret that goes when its session ends", func() {
 		w.expectRemovedAMinuteAfter(w.clock.Now())
 	})
 
+	It("stays Ready where Seam errs in a call during which the clock was set right", func() {
+		w.ready("jane", whenSessionEnds(v1alpha1.RetentionDelete))
+		right := w.clock.Now().Add(time.Hour)
+		w.seam.Fail(seamtest.NotFound)
+		w.duringNextCallTo(getPath, func() { w.clock.SetTime(right) })
+		w.clock.SetTime(right.Add(14 * time.Hour))
+		w.lookOnce("jane")
+		Expect(w.seam.CallCount()).To(Equal(2))
+		w.expectReady("jane")
+	})
+
 	It("goes by the first not found that is at least a minute after the first, whatever the pauses in between", func() {
 		w.ready("jane", whenSessionEnds(v1alpha1.RetentionDelete))
 		w.seam.Delete(seamtest.JohnSessionID)
