@@ -143,7 +143,8 @@ func (w *Wish) withWhatIsThere(told *seam.ClientSession) *Wish {
 }
 
 // endsSoon says whether a session that lives is to be extended now: within the time before its end, and not again before a third
-// of what Seam last granted has passed. So a Seam that grants less than was asked for is not asked at every look.
+// of what Seam last granted has passed, unless somebody has taken some of that away. So a Seam that grants less than was asked for is
+// not asked at every look.
 func endsSoon(session *v1alpha1.SeamClientSession, told *seam.ClientSession, seamNow time.Time) bool {
 	status := session.Status
 	status.ExpiresAt = optionalTime(told.ExpiresAt)
@@ -154,7 +155,7 @@ func endsSoon(session *v1alpha1.SeamClientSession, told *seam.ClientSession, sea
 	}
 	last := status.Provisioning
 	return last == nil || last.LastCallTime == nil || last.GrantedUntil == nil || last.LastCallTime.After(seamNow) ||
-		seamNow.Sub(last.LastCallTime.Time) >= last.GrantedUntil.Sub(last.LastCallTime.Time)/3
+		told.ExpiresAt.Before(last.GrantedUntil.Time) || seamNow.Sub(last.LastCallTime.Time) >= last.GrantedUntil.Sub(last.LastCallTime.Time)/3
 }
 
 // grantedLife is how long a session with the end of the status lives after an extension: what Seam granted, if this is the end that it

@@ -82,6 +82,7 @@ func TestWanted(t *testing.T) {
 		"the pause lasts, and the spec changed":            {seen: healthy(provisions, waits, edited), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
 		"the pause is of a clock that was set back":        {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.NotBefore = at(48 * time.Hour) })), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
 		"it was just extended, to less than was asked":     {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Minute), at(5*time.Minute) })), fetch: answeredAt(0, 5*time.Minute)},
+		"it was just extended, and made shorter since":     {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Hour), at(23*time.Hour) })), fetch: answeredAt(0, 30*time.Minute), wanted: true, until: 24 * time.Hour},
 		"it was so a third of that ago":                    {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-4*time.Minute), at(2*time.Minute) })), fetch: answeredAt(0, 2*time.Minute), wanted: true, until: 24 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
