@@ -214,24 +214,16 @@ func (r *Reconciler) usedByAnother(ctx context.Context, session *v1alpha1.SeamCl
 	}), nil
 }
 
-// deleteOne deletes a client session, once the credential has read it in its workspace: with another credential a session that is not
-// found may be elsewhere.
+// deleteOne deletes a client session, once the credential is known to be of its workspace: with another one, a session that is not found
+// may be elsewhere.
 func (r *Reconciler) deleteOne(ctx context.Context, session *v1alpha1.SeamClientSession, connection *seam.Connection, id, workspaceID string) error {
 	waiter := r.waiter(session)
 	if selector, _, err := r.selector(ctx, session); err != nil || !lifecycle.SameRequest(&session.Status, connection.Fingerprint(selector)) {
-		found, err := connection.GetClientSession(ctx, seam.Selector{ClientSessionID: id}, waiter)
-		var refusal *seam.Error
-		if errors.As(err, &refusal) && refusal.Kind == seam.NotFound {
-			workspace, err := connection.GetWorkspace(ctx, waiter)
-			if err == nil && workspaceID != "" && workspace.ID != workspaceID {
-				err = errElsewhere
-			}
-			return err
-		}
+		opened, err := opens(ctx, connection, id, waiter)
 		if err != nil {
 			return err
 		}
-		if workspaceID != "" && found.WorkspaceID != workspaceID {
+		if workspaceID != "" && opened != workspaceID {
 			return errElsewhere
 		}
 	}
@@ -240,6 +232,23 @@ func (r *Reconciler) deleteOne(ctx context.Context, session *v1alpha1.SeamClient
 	}
 	r.tellOf(ctx, session, corev1.EventTypeNormal, eventSessionDeleted, fmt.Sprintf("client session %s was deleted at Seam", id))
 	return nil
+}
+
+// opens is the workspace that a credential opens, as a client session tells, or, where that is not found, Seam itself.
+func opens(ctx context.Context, connection *seam.Connection, id string, waiter seam.Waiter) (string, error) {
+	found, err := connection.GetClientSession(ctx, seam.Selector{ClientSessionID: id}, waiter)
+	var refusal *seam.Error
+	if errors.As(err, &refusal) && refusal.Kind == seam.NotFound {
+		workspace, err := connection.GetWorkspace(ctx, waiter)
+		if err != nil {
+			return "", err
+		}
+		return workspace.ID, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return found.WorkspaceID, nil
 }
 
 // leaveBehind says which sessions stay at Seam.

@@ -201,6 +201,18 @@ var _ = Describe("A provisioned session whose object is deleted", func() {
 		Expect(w.seam.Sessions("shop-joe")).To(BeEmpty())
 	})
 
+	It("is deleted by another credential of its workspace, also where Seam says by mistake that there is none", func() {
+		w := newWorld()
+		w.ready("jane", provisioned(janeKey, deleting))
+		w.credential("seam", seamtest.AccessToken)
+		w.change("jane", func(s *v1alpha1.SeamClientSession) { s.Spec.WorkspaceID = seamtest.Workspace1 })
+		w.seam.FailRoute(getPath, seamtest.NotFound)
+		w.clock.Step(time.Minute)
+		w.delete("jane")
+		Expect(w.isGone("jane")).To(BeTrue())
+		Expect(w.seam.Sessions(janeKey)).To(BeEmpty())
+	})
+
 	It("is not deleted by a credential of another workspace", func() {
 		w := newWorld()
 		w.ready("jane", provisioned(janeKey, deleting))
