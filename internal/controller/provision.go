@@ -81,16 +81,17 @@ func (r *Reconciler) notProvided(seen *observation, err error, ended lifecycle.F
 		return lifecycle.Fetch{Progress: lifecycle.Queued, LookAgain: r.now().Add(slotFallback)}
 	case errors.As(err, &held):
 		problem = lifecycle.HeldProvisionProblem(seen.Session, held)
-		ended.Progress, ended.LookAgain = lifecycle.Prevented, held.Until
+		ended.Progress, ended.LookAgain, ended.At = lifecycle.Prevented, held.Until, time.Time{}
 	case errors.As(err, &refusal):
 		problem = lifecycle.ProvisionProblem(seen.Session, refusal, r.clock.Now())
 		ended.SeamTime = refusal.Date
-	case !errors.As(err, &problem): // this process is ending
-		return lifecycle.Fetch{Progress: lifecycle.Queued}
+	case !errors.As(err, &problem): // it was given up, and what came of it is not known: the session is fetched again before another call
+		r.memory.wish(client.ObjectKeyFromObject(seen.Session), nil)
+		return lifecycle.Fetch{Progress: lifecycle.Queued, LookAgain: r.now()}
 	}
 	ended.Provided = lifecycle.Provided{Tried: true, Creating: ended.Provided.Creating, SeamTime: seamTime(ended), Problem: problem}
 	if !ended.Provided.Creating { // what fetching it has shown stands
-		return lifecycle.Fetch{Provided: ended.Provided, Versions: ended.Versions}
+		return lifecycle.Fetch{At: ended.At, Provided: ended.Provided, Versions: ended.Versions}
 	}
 	ended.Problem = problem
 	return ended

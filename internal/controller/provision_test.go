@@ -257,6 +257,27 @@ var _ = Describe("A provisioned session", func() {
 		}
 	})
 
+	It("is fetched again before another call where its token ends during the one that is to extend it", func() {
+		w := newWorld()
+		w.ready("jane", provisioned(janeKey))
+		w.clock.Step(time.Minute)
+		end := w.clock.Now().Add(20 * time.Second)
+		w.seam.Change(w.theSession(janeKey).ID, func(s *seamtest.Session) { s.ExpiresAt = end })
+		w.duringNextCallTo(getOrCreatePath, func() { w.clock.SetTime(end) })
+		w.request("jane", "now")
+		w.lookOnce("jane")
+		w.lookOnce("jane")
+		Expect(w.clock.Now()).To(Equal(end))
+		fetched, provided := w.seam.CallsTo(getPath), w.seam.CallsTo(getOrCreatePath)
+		w.lookOnce("jane")
+		Expect(w.condition("jane", v1alpha1.ConditionReady)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionExpired))
+		Expect(w.seam.CallsTo(getPath)).To(Equal(fetched + 1))
+		Expect(w.seam.CallsTo(getOrCreatePath)).To(Equal(provided))
+		w.settle("jane")
+		w.advance(10 * time.Second)
+		w.expectToken("jane", w.theSession(janeKey))
+	})
+
 	It("is not made when its grant goes while Seam says which workspace it is", func() {
 		p := newPlatform(func(w *v1alpha1.SeamWorkspace) {
 			w.Spec.Grants[0].UserIdentifierKeyPrefixes, w.Spec.Grants[0].Allow = nil, []v1alpha1.GrantedUse{v1alpha1.GrantedProvision}

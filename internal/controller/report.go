@@ -64,8 +64,8 @@ func (r *Reconciler) save(ctx context.Context, seen *observation, status *v1alph
 	switch {
 	case written:
 		r.announce(ctx, seen, status, attempt)
-	case attempt.Fetch.Called():
-		r.memory.called(key, attempt.Fetch.At)
+	case !attempt.Fetch.CalledAt().IsZero():
+		r.memory.called(key, attempt.Fetch.CalledAt())
 	}
 	return err
 }

@@ -77,7 +77,7 @@ type Fetch struct {
 	Answer *seam.ClientSession
 	// Fingerprint tells the request from others: with Failed and Answered.
 	Fingerprint string
-	// At is when the call ended, in whole seconds and rounded up: with Failed, Answered and TooLate.
+	// At is when the call ended, in whole seconds and rounded up: with Failed, Answered and TooLate, and where Provided was tried by a call.
 	At time.Time
 	// SeamTime is when Seam answered, by its own clock; zero if it did not say.
 	SeamTime time.Time
@@ -106,6 +106,14 @@ type Provided struct {
 // Called says whether Seam was called.
 func (f Fetch) Called() bool {
 	return f.Progress == Failed || f.Progress == Answered || f.Progress == TooLate
+}
+
+// CalledAt is when the last call to Seam ended, whatever it asked for; zero if there was none.
+func (f Fetch) CalledAt() time.Time {
+	if f.Called() || f.Provided.Tried {
+		return f.At
+	}
+	return time.Time{}
 }
 
 // Effect is what was done to the Secret.

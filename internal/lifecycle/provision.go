@@ -112,11 +112,11 @@ func (w *Wish) ofWhatIsThere(seen Observation, fetch Fetch, now time.Time) *Wish
 	session, told, wish := seen.Session, fetch.Answer, *w
 	other := holdsGoodToken(seen.Secret, now) && seen.Secret.ForSpec && seen.Secret.ClientSessionID != told.ID
 	switch over := !told.ExpiresAt.After(seamTime(fetch)); {
-	case over && other && !gone(session, Attempt{}):
+	case over && other && !gone(session, Attempt{}) && !endsSoon(session, seen.Secret.ExpiresAt, seamTime(fetch)):
 		return nil // Seam returns any of the sessions of a user
 	case over:
 		wish.Creating, wish.Quiet = true, failedLast(session)
-	case !provisionChanged(session) && !failedLast(session) && !endsSoon(session, told, seamTime(fetch)):
+	case !provisionChanged(session) && !failedLast(session) && !endsSoon(session, told.ExpiresAt, seamTime(fetch)):
 		return nil
 	}
 	return wish.withWhatIsThere(told)
@@ -145,17 +145,20 @@ func (w *Wish) withWhatIsThere(told *seam.ClientSession) *Wish {
 // endsSoon says whether a session that lives is to be extended now: within the time before its end, and not again before a third
 // of what Seam last granted has passed, unless somebody has taken some of that away. So a Seam that grants less than was asked for is
 // not asked at every look.
-func endsSoon(session *v1alpha1.SeamClientSession, told *seam.ClientSession, seamNow time.Time) bool {
+func endsSoon(session *v1alpha1.SeamClientSession, end *time.Time, seamNow time.Time) bool {
+	if end == nil {
+		return false
+	}
 	status := session.Status
-	status.ExpiresAt = optionalTime(told.ExpiresAt)
+	status.ExpiresAt = optionalTime(end)
 	input := scheduleInput(session, &status)
 	window := schedule.RenewBefore(input)
-	if told.ExpiresAt.Sub(seamNow) > window+min(slack, window/10) {
+	if end.Sub(seamNow) > window+min(slack, window/10) {
 		return false
 	}
 	last := status.Provisioning
 	return last == nil || last.LastCallTime == nil || last.GrantedUntil == nil || last.LastCallTime.After(seamNow) ||
-		told.ExpiresAt.Before(last.GrantedUntil.Time) || seamNow.Sub(last.LastCallTime.Time) >= last.GrantedUntil.Sub(last.LastCallTime.Time)/3
+		end.Before(last.GrantedUntil.Time) || seamNow.Sub(last.LastCallTime.Time) >= last.GrantedUntil.Sub(last.LastCallTime.Time)/3
 }
 
 // grantedLife is how long a session with the end of the status lives after an extension: what Seam granted, if this is the end that it

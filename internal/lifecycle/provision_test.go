@@ -70,6 +70,7 @@ func TestWanted(t *testing.T) {
 		"it has ended by Seam's clock alone":               {seen: healthy(provisions), fetch: answeredAt(23*time.Hour, 22*time.Hour), wanted: true, creating: true, until: 47 * time.Hour},
 		"another has ended, and the token is good":         {seen: healthy(provisions, anothersToken), fetch: answeredAt(0, -5*time.Minute)},
 		"another has ended, and the token is of before":    {seen: healthy(provisions, anothersToken, func(seen *Observation) { seen.Secret.ForSpec = false }), fetch: answeredAt(0, -5*time.Minute), wanted: true, creating: true, until: 24 * time.Hour},
+		"another has ended, and the token ends soon":       {seen: healthy(provisions, anothersToken, func(seen *Observation) { seen.Secret.ExpiresAt = &at(time.Hour).Time }), fetch: answeredAt(0, -5*time.Minute), wanted: true, creating: true, until: 24 * time.Hour},
 		"another has ended, and that of the token is gone": {seen: healthy(provisions, anothersToken, gonePreviously), fetch: answeredAt(0, -5*time.Minute), wanted: true, creating: true, until: 24 * time.Hour},
 		"it is gone, as was found out long ago":            {seen: healthy(provisions), fetch: late(refused(seam.NotFound, fingerprint))},
 		"it has no end":                                    {seen: healthy(provisions, edited), fetch: good(func(s *seam.ClientSession) { s.ExpiresAt = nil })},

@@ -60,10 +60,12 @@ func nextProvisioned(seen Observation, attempt Attempt) *v1alpha1.Provisioned {
 }
 
 // claimed is what was made, once Seam has told of a session. One that was made when this object had asked for it is taken to be its;
-// one that it made for another user is remembered as that.
+// one that it made for another user is remembered as that. An answer that does not tell when it was made leaves that open.
 func claimed(made *v1alpha1.Provisioned, told *seam.ClientSession, sameRequest bool) *v1alpha1.Provisioned {
 	next := made.DeepCopy()
-	next.RequestedTime = nil
+	if told.CreatedAt != nil || told.ID == made.ClientSessionID {
+		next.RequestedTime = nil
+	}
 	if told.ID == made.ClientSessionID {
 		return next
 	}

@@ -16,8 +16,8 @@ const fingerprintLength = 12
 // NextStatus is the status of a session after an attempt.
 func NextStatus(seen Observation, attempt Attempt, now time.Time) v1alpha1.SeamClientSessionStatus {
 	status := clamped(seen.Session.Status, now)
-	if attempt.Fetch.Called() {
-		status.LastAttemptTime = &metav1.Time{Time: attempt.Fetch.At}
+	if called := attempt.Fetch.CalledAt(); !called.IsZero() {
+		status.LastAttemptTime = &metav1.Time{Time: called}
 	}
 	status.Provisioning = nextProvisioning(seen, attempt, now)
 	status.Provisioned = nextProvisioned(seen, attempt)
