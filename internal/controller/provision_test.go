@@ -278,6 +278,19 @@ var _ = Describe("A provisioned session", func() {
 		w.expectToken("jane", w.theSession(janeKey))
 	})
 
+	It("is not extended by what a replica saw before another took over", func() {
+		w := newWorld()
+		w.ready("jane", provisioned(janeKey))
+		w.clock.Step(time.Minute)
+		w.seam.Change(w.theSession(janeKey).ID, func(s *seamtest.Session) { s.ExpiresAt = w.clock.Now().Add(time.Hour) })
+		w.request("jane", "now")
+		w.interfere = w.once("patch", func() { w.takeOver("jane") })
+		w.lookOnce("jane")
+		provided := w.seam.CallsTo(getOrCreatePath)
+		w.lookOnce("jane")
+		Expect(w.seam.CallsTo(getOrCreatePath)).To(Equal(provided))
+	})
+
 	It("is not made when its grant goes while Seam says which workspace it is", func() {
 		p := newPlatform(func(w *v1alpha1.SeamWorkspace) {
 			w.Spec.Grants[0].UserIdentifierKeyPrefixes, w.Spec.Grants[0].Allow = nil, []v1alpha1.GrantedUse{v1alpha1.GrantedProvision}

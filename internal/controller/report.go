@@ -98,7 +98,8 @@ func (r *Reconciler) patchStatus(ctx context.Context, seen *observation, status 
 		return false, nil
 	}
 	r.memory.unsaved(key, &unsavedStatus{uid: seen.Session.UID, instead: *seen.saved.DeepCopy(), status: *status.DeepCopy()})
-	if apierrors.IsConflict(err) {
+	if apierrors.IsConflict(err) { // what was seen was out of date, and so is what was wished for then
+		r.memory.wish(key, nil)
 		return false, nil
 	}
 	return false, fmt.Errorf("writing the status of generation %d: %w", seen.Session.Generation, err)
