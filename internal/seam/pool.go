@@ -108,11 +108,12 @@ func (p *pool) waits() bool {
 	return p.kept.Len() > 0 || p.young.Len() > 0 && p.ready[steady].Len()+p.ready[untried].Len()+p.ready[slow].Len() > 0
 }
 
-// advance notes what has become of calls as time passed: that they are slow, or are kept no longer.
+// advance notes what has become of calls as time passed: that they are slow, or are kept no longer. A clock that was set back moves
+// them with it, rather than have them kept until it has caught up.
 func (p *pool) advance(now time.Time) {
 	for oldest := p.young.Front(); oldest != nil; oldest = p.young.Front() {
 		c := oldest.Value.(*call)
-		if now.Sub(c.started) < slowAfter {
+		if c.started = earlier(c.started, now); now.Sub(c.started) < slowAfter {
 			break
 		}
 		p.young.Remove(oldest)
@@ -122,12 +123,19 @@ func (p *pool) advance(now time.Time) {
 	}
 	for oldest := p.kept.Front(); oldest != nil; oldest = p.kept.Front() {
 		k := oldest.Value.(*keep)
-		if now.Sub(k.since) < keepFor {
+		if k.since = earlier(k.since, now); now.Sub(k.since) < keepFor {
 			break
 		}
 		p.giveUp(k)
 		p.settle(now, k.throttle)
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // admits says whether a class can have one more call, if there is one left.

@@ -387,6 +387,26 @@ func TestPoolKeepsACallForTheGroupThatIsWoken(t *testing.T) {
 	g.expectWoken()
 }
 
+func TestPoolKeepsACallNoLongerWhenTheClockIsSetBack(t *testing.T) {
+	p, one := newPool(poolSize), newThrottle(poolSize)
+	first, _, _ := p.acquire(start, one, Waiter{Key: "first", Group: "first", Wake: func() {}})
+	for _, group := range []string{"gone", "waits"} {
+		if _, held, _ := p.acquire(start, one, Waiter{Key: group, Group: group, Wake: func() {}}); held == nil {
+			t.Fatal("a credential without a success has a second call")
+		}
+	}
+	if woken := p.release(start, first, neutral, nil); len(woken) != 1 || woken[0].Key != "gone" {
+		t.Fatalf("woken: %v", woken)
+	}
+	back := start.Add(-24 * time.Hour)
+	if woken := p.tick(back); len(woken) > 0 {
+		t.Fatalf("woken at once: %v", woken)
+	}
+	if woken := p.tick(back.Add(keepFor)); len(woken) != 1 || woken[0].Key != "waits" {
+		t.Errorf("%s after the clock was set back: %v are woken", keepFor, woken)
+	}
+}
+
 func TestPoolWakesTheNextWhereOneDoesNotCome(t *testing.T) {
 	w := newWorld(t, poolSize)
 	one := w.tenant(near)
