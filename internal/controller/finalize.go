@@ -203,15 +203,20 @@ func (r *Reconciler) findMade(ctx context.Context, session *v1alpha1.SeamClientS
 	return nil, nil
 }
 
-// usedByAnother says whether another object, which is not being deleted, has the token of a client session.
+// usedByAnother says whether another object, which is not being deleted, has the token of a client session. With its namespace all of its
+// objects are, be it a moment later.
 func (r *Reconciler) usedByAnother(ctx context.Context, session *v1alpha1.SeamClientSession, id string) (bool, error) {
 	var all v1alpha1.SeamClientSessionList
 	if err := r.client.List(ctx, &all, client.MatchingFields{indexSession: id}, client.UnsafeDisableDeepCopy); err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(all.Items, func(other v1alpha1.SeamClientSession) bool {
+	stays := func(other v1alpha1.SeamClientSession) bool {
 		return other.UID != session.UID && other.DeletionTimestamp.IsZero()
-	}), nil
+	}
+	elsewhere := func(other v1alpha1.SeamClientSession) bool {
+		return stays(other) && other.Namespace != session.Namespace
+	}
+	return slices.ContainsFunc(all.Items, elsewhere) || slices.ContainsFunc(all.Items, stays) && !r.terminating(ctx, session), nil
 }
 
 // deleteOne deletes a client session, once the credential is known to be of its workspace: with another one, a session that is not found

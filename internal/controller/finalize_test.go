@@ -106,6 +106,16 @@ var _ = Describe("A provisioned session whose object is deleted", func() {
 		w.expectToken("reader", w.theSession(janeKey))
 	})
 
+	It("goes while another object of its namespace uses it, where the namespace goes", func() {
+		w := newWorld()
+		w.ready("jane", provisioned(janeKey, deleting))
+		w.ready("reader", func(s *v1alpha1.SeamClientSession) { s.Spec.ClientSessionID, s.Spec.UserIdentifierKey = "", janeKey })
+		Expect(api.Delete(w.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}})).To(Succeed())
+		w.delete("jane")
+		Expect(w.isGone("jane")).To(BeTrue())
+		Expect(w.seam.Sessions(janeKey)).To(BeEmpty())
+	})
+
 	It("stays, and the object goes at once, where the credential is gone", func() {
 		w := newWorld()
 		w.ready("jane", provisioned(janeKey, deleting))

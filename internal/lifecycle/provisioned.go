@@ -98,12 +98,13 @@ func claimedToo(made *v1alpha1.Provisioned, told *seam.ClientSession) *v1alpha1.
 	return next
 }
 
-// remembered is a list of former sessions with another one.
+// remembered is a list of former sessions with another one. Where there is no room, the oldest is forgotten, which ends first.
 func remembered(former []string, id string) []string {
-	if len(former) >= maxFormer || slices.Contains(former, id) {
+	if slices.Contains(former, id) {
 		return former
 	}
-	return append(former, id)
+	all := append(slices.Clone(former), id)
+	return all[max(0, len(all)-maxFormer):]
 }
 
 // isOurs says whether a session was made by the call that was last made for that.

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -85,6 +86,16 @@ func TestNextProvisioned(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		})
+	}
+}
+
+func TestTheOldestFormerSessionIsForgotten(t *testing.T) {
+	var former []string
+	for i := range maxFormer + 2 {
+		former = remembered(former, fmt.Sprint(i))
+	}
+	if former = remembered(former, fmt.Sprint(maxFormer)); len(former) != maxFormer || former[0] != "2" || former[maxFormer-1] != fmt.Sprint(maxFormer+1) {
+		t.Errorf("got %v", former)
 	}
 }
 

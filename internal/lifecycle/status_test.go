@@ -56,6 +56,10 @@ func TestConditions(t *testing.T) {
 			seen: healthy(), attempt: func(seen Observation) Attempt { return kept(seen, refused(seam.NotFound, fingerprint)) },
 			ready: v1alpha1.ReasonSessionNotFound, readyIs: metav1.ConditionFalse, synced: v1alpha1.ReasonSessionNotFound,
 		},
+		"not found, and the token is that of another session": {
+			seen: healthy(anothersToken), attempt: func(seen Observation) Attempt { return kept(seen, refused(seam.NotFound, fingerprint)) },
+			ready: v1alpha1.ReasonTokenAvailable, readyIs: metav1.ConditionTrue, synced: v1alpha1.ReasonSessionNotFound,
+		},
 		"not found, by another": {
 			seen: healthy(), attempt: func(seen Observation) Attempt { return kept(seen, refused(seam.NotFound, "another")) },
 			ready: v1alpha1.ReasonTokenAvailable, readyIs: metav1.ConditionTrue, synced: v1alpha1.ReasonSessionNotFound,
