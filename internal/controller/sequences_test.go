@@ -54,6 +54,26 @@ var _ = Describe("A user identifier key that is mistyped in its Secret", func() 
 		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonSessionNotFound))
 	})
 
+	It("leaves it there also where it names a user whose session has ended, and goes, and the Secret was to have another name for a while", func() {
+		w := newWorld()
+		w.userKey(seamtest.JohnUserIdentifierKey)
+		w.ready("jane", byKeySecret, whenSessionEnds(v1alpha1.RetentionDelete))
+		w.seam.Put(seamtest.Session{
+			ID: "cst2", WorkspaceID: seamtest.Workspace1, UserIdentifierKey: mistyped, Token: "seam_cst2_token", ExpiresAt: w.clock.Now(),
+		})
+		w.userKey(mistyped)
+		for _, name := range []string{"another", ""} {
+			w.change("jane", func(s *v1alpha1.SeamClientSession) { s.Spec.Secret.Name = name })
+			w.settle("jane")
+			w.advance(2 * time.Hour)
+		}
+		w.seam.Delete("cst2")
+		w.throughout(3*time.Hour, func() {
+			Expect(w.token("jane")).To(Equal(seamtest.JohnToken))
+			w.expectReady("jane")
+		})
+	})
+
 	It("is noticed within 5 s of its correction, however long Seam has found nobody", func() {
 		w := newRestartableWorld()
 		w.userKey(seamtest.JohnUserIdentifierKey)

@@ -99,7 +99,7 @@ func Wanted(seen Observation, fetch Fetch, now time.Time) *Wish {
 	case fetch.Provided.Tried:
 		return nil
 	case fetch.Progress == Failed && (fetch.Problem.Cause == SessionMissing || fetch.Problem.Cause == SessionGone):
-		wish.Creating, wish.Quiet = true, fetch.Problem.Cause == SessionMissing || failedLast(session) || gone(session, Attempt{})
+		wish.Creating, wish.Quiet = true, fetch.Problem.Cause == SessionMissing || saidBefore(session)
 		return wish
 	case fetch.Progress == Answered && fetch.Answer.ExpiresAt != nil:
 		return wish.ofWhatIsThere(seen, fetch, now)
@@ -115,7 +115,7 @@ func (w *Wish) ofWhatIsThere(seen Observation, fetch Fetch, now time.Time) *Wish
 	case over && other && !gone(session, Attempt{}) && !endsSoon(session, seen.Secret.ExpiresAt, seamTime(fetch)):
 		return nil // Seam returns any of the sessions of a user
 	case over:
-		wish.Creating, wish.Quiet = true, failedLast(session)
+		wish.Creating, wish.Quiet = true, saidBefore(session)
 	case !provisionChanged(session) && !failedLast(session) && !endsSoon(session, told.ExpiresAt, seamTime(fetch)):
 		return nil
 	}
@@ -225,6 +225,11 @@ func waitsForSeam(session *v1alpha1.SeamClientSession, now time.Time) bool {
 // waitsTooLong says whether a wait is longer than any can be: it is of a clock that was set back since.
 func waitsTooLong(session *v1alpha1.SeamClientSession, last *v1alpha1.Provisioning, now time.Time) bool {
 	return last.NotBefore.Sub(now) > max(time.Hour, interval(session))
+}
+
+// saidBefore says whether it shows in a session already that it has to be made again, and that this failed.
+func saidBefore(session *v1alpha1.SeamClientSession) bool {
+	return !meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionReady) && (failedLast(session) || gone(session, Attempt{}))
 }
 
 func failedLast(session *v1alpha1.SeamClientSession) bool {

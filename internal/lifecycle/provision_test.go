@@ -109,6 +109,19 @@ func TestWanted(t *testing.T) {
 	})
 }
 
+func TestAnEndIsSaidBeforeTheSessionIsMadeAgain(t *testing.T) {
+	failed := provisioning(func(p *v1alpha1.Provisioning) { p.NotBefore, p.Reason = at(-time.Minute), v1alpha1.ReasonSeamUnavailable })
+	for what, fetch := range map[string]Fetch{"ended": answeredAt(0, -5*time.Minute), "gone": refused(seam.NotFound, fingerprint)} {
+		if wish := Wanted(healthy(provisions, failed), fetch, now); wish == nil || wish.Quiet {
+			t.Errorf("%s, while it is Ready: %+v", what, wish)
+		}
+		said := healthy(provisions, failed, gonePreviously)
+		if wish := Wanted(said, fetch, now); wish == nil || !wish.Quiet {
+			t.Errorf("%s, once that was said: %+v", what, wish)
+		}
+	}
+}
+
 func late(fetch Fetch) Fetch {
 	return Fetch{Progress: TooLate, At: fetch.At}
 }

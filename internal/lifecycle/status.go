@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/seam-session-operator/seam-session-operator/api/v1alpha1"
+	"github.com/seam-session-operator/seam-session-operator/internal/secret"
 )
 
 // fingerprintLength is how many hexadecimal digits of a token's hash are shown.
@@ -69,8 +70,8 @@ func recorded(seen Observation, attempt Attempt, status v1alpha1.SeamClientSessi
 	status = counted(attempt, status)
 	if fetch.Progress == Answered && attempt.Applied.Problem == nil {
 		status.LastFetchTime, status.SecretFingerprint = &metav1.Time{Time: fetch.At}, attempt.Applied.Secret.Fingerprint
-		if attempt.Applied.Verdict == KeepOther { // what the status says is of the token that stays
-			status.ClientSessionID, status.ExpiresAt = attempt.Applied.Secret.ClientSessionID, optionalTime(attempt.Applied.Secret.ExpiresAt)
+		if attempt.Applied.Verdict == KeepOther {
+			status = staying(status, attempt.Applied.Secret)
 		} else {
 			status = answered(attempt, status, now)
 		}
@@ -81,6 +82,16 @@ func recorded(seen Observation, attempt Attempt, status v1alpha1.SeamClientSessi
 	case holdsToken(attempt.Applied.Secret):
 		status.SecretName = session.SecretName()
 	}
+	return status
+}
+
+// staying is the status where what it says is of the token that stays. If it was of another one, the request that had that for an answer
+// says nothing of this one.
+func staying(status v1alpha1.SeamClientSessionStatus, token secret.State) v1alpha1.SeamClientSessionStatus {
+	if status.ClientSessionID != token.ClientSessionID {
+		status.RequestFingerprint = ""
+	}
+	status.ClientSessionID, status.ExpiresAt = token.ClientSessionID, optionalTime(token.ExpiresAt)
 	return status
 }
 

@@ -140,6 +140,8 @@ func TestFirstQueueingSaysNothing(t *testing.T) {
 func TestWhatIsRecorded(t *testing.T) {
 	seen := healthy(failing(v1alpha1.ReasonUnauthorized), status(func(s *v1alpha1.SeamClientSessionStatus) { s.FailedRequestFingerprint = "another" }))
 	sibling := good(ended, func(s *seam.ClientSession) { s.ID = "cst2" })
+	others := seen.Secret
+	others.ClientSessionID = "cst3"
 	for name, test := range map[string]struct {
 		attempt Attempt
 		change  func(*v1alpha1.SeamClientSessionStatus) // what differs from before, conditions left out
@@ -189,6 +191,13 @@ func TestWhatIsRecorded(t *testing.T) {
 			Attempt{Fetch: sibling, Applied: Applied{Verdict: KeepOther, Secret: seen.Secret}},
 			func(s *v1alpha1.SeamClientSessionStatus) {
 				s.FailedFetches, s.FailedRequestFingerprint, s.LastFetchTime, s.LastAttemptTime = 0, "", at(0), at(0)
+			},
+		},
+		"an ended sibling, beside the token of a session that another request gave": {
+			Attempt{Fetch: sibling, Applied: Applied{Verdict: KeepOther, Secret: others}},
+			func(s *v1alpha1.SeamClientSessionStatus) {
+				s.FailedFetches, s.FailedRequestFingerprint, s.LastFetchTime, s.LastAttemptTime = 0, "", at(0), at(0)
+				s.ClientSessionID, s.RequestFingerprint = others.ClientSessionID, ""
 			},
 		},
 		"not found, and removed": {
