@@ -39,7 +39,7 @@ func (r *Reconciler) provide(ctx context.Context, seen *observation, request req
 	switch {
 	case request.workspaceID != "" && answer.WorkspaceID != request.workspaceID:
 		return r.notProvided(seen, lifecycle.ElsewhereProblem(session, answer.WorkspaceID, request.workspaceID), ended)
-	case r.tookTooLong(called):
+	case r.tookTooLong(called), !r.grantsStill(ctx, session, answer):
 		return lifecycle.Fetch{Progress: lifecycle.TooLate, At: ended.At, Provided: ended.Provided}
 	}
 	return ended

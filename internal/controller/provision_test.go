@@ -307,6 +307,23 @@ var _ = Describe("A provisioned session", func() {
 		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonNotGranted))
 	})
 
+	It("is not written when its grant goes while it is made", func() {
+		p := newPlatform(func(w *v1alpha1.SeamWorkspace) {
+			w.Spec.Grants[0].UserIdentifierKeyPrefixes, w.Spec.Grants[0].Allow = nil, []v1alpha1.GrantedUse{v1alpha1.GrantedProvision}
+		})
+		p.create("jane", provisioned(janeKey), p.byWorkspace(janeKey))
+		p.duringNextCallTo(getOrCreatePath, func() {
+			workspace := p.workspace()
+			workspace.Spec.Grants[0].Namespaces.Names = []v1alpha1.NamespaceName{"another"}
+			workspace.Spec.Grants[0].Namespaces.Selector = nil
+			Expect(api.Update(p.ctx, workspace)).To(Succeed())
+		})
+		p.settle("jane")
+		Expect(p.seam.Sessions(janeKey)).To(HaveLen(1))
+		Expect(p.owned("jane")).To(BeEmpty())
+		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonNotGranted))
+	})
+
 	It("is not fetched again and again for a Secret that was made immutable, while Seam returns another one that has ended", func() {
 		w := newWorld()
 		w.seam.Behave(seamtest.Behaviour{Ended: seamtest.Doubled})

@@ -224,7 +224,11 @@ func waitsForSeam(session *v1alpha1.SeamClientSession, now time.Time) bool {
 
 // waitsTooLong says whether a wait is longer than any can be: it is of a clock that was set back since.
 func waitsTooLong(session *v1alpha1.SeamClientSession, last *v1alpha1.Provisioning, now time.Time) bool {
-	return last.NotBefore.Sub(now) > max(time.Hour, interval(session))
+	longest := longestProvisionPause
+	if last.Reason != "" {
+		longest = max(time.Hour, interval(session))
+	}
+	return last.NotBefore.Sub(now) > longest
 }
 
 // saidBefore says whether it shows in a session already that it has to be made again, and that this failed.

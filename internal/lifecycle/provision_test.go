@@ -82,6 +82,7 @@ func TestWanted(t *testing.T) {
 		"extending failed, and the pause is over":          {seen: healthy(provisions, waited), fetch: answeredAt(0, 22*time.Hour), wanted: true, until: 24 * time.Hour},
 		"the pause lasts, and the spec changed":            {seen: healthy(provisions, waits, edited), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
 		"the pause is of a clock that was set back":        {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.NotBefore = at(48 * time.Hour) })), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
+		"the pause after one was made is of such a clock":  {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.NotBefore = at(50 * time.Minute) })), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
 		"it was just extended, to less than was asked":     {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Minute), at(5*time.Minute) })), fetch: answeredAt(0, 5*time.Minute)},
 		"it was just extended, and made shorter since":     {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Hour), at(23*time.Hour) })), fetch: answeredAt(0, 30*time.Minute), wanted: true, until: 24 * time.Hour},
 		"it was so a third of that ago":                    {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-4*time.Minute), at(2*time.Minute) })), fetch: answeredAt(0, 2*time.Minute), wanted: true, until: 24 * time.Hour},
@@ -110,7 +111,9 @@ func TestWanted(t *testing.T) {
 }
 
 func TestAnEndIsSaidBeforeTheSessionIsMadeAgain(t *testing.T) {
-	failed := provisioning(func(p *v1alpha1.Provisioning) { p.NotBefore, p.Reason = at(-time.Minute), v1alpha1.ReasonSeamUnavailable })
+	failed := provisioning(func(p *v1alpha1.Provisioning) {
+		p.NotBefore, p.Reason = at(-time.Minute), v1alpha1.ReasonSeamUnavailable
+	})
 	for what, fetch := range map[string]Fetch{"ended": answeredAt(0, -5*time.Minute), "gone": refused(seam.NotFound, fingerprint)} {
 		if wish := Wanted(healthy(provisions, failed), fetch, now); wish == nil || wish.Quiet {
 			t.Errorf("%s, while it is Ready: %+v", what, wish)
