@@ -307,7 +307,7 @@ var _ = Describe("A provisioned session", func() {
 		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonNotGranted))
 	})
 
-	It("is not written when its grant goes while it is made", func() {
+	It("is not written, nor told of, when its grant goes while it is made", func() {
 		p := newPlatform(func(w *v1alpha1.SeamWorkspace) {
 			w.Spec.Grants[0].UserIdentifierKeyPrefixes, w.Spec.Grants[0].Allow = nil, []v1alpha1.GrantedUse{v1alpha1.GrantedProvision}
 		})
@@ -321,6 +321,7 @@ var _ = Describe("A provisioned session", func() {
 		p.settle("jane")
 		Expect(p.seam.Sessions(janeKey)).To(HaveLen(1))
 		Expect(p.owned("jane")).To(BeEmpty())
+		Expect(p.session("jane").Status.Provisioned.ClientSessionID).To(BeEmpty())
 		Expect(p.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionFalse, v1alpha1.ReasonNotGranted))
 	})
 
