@@ -112,11 +112,11 @@ func (w *Wish) ofWhatIsThere(seen Observation, fetch Fetch, now time.Time) *Wish
 	session, told, wish := seen.Session, fetch.Answer, *w
 	other := holdsGoodToken(seen.Secret, now) && seen.Secret.ForSpec && seen.Secret.ClientSessionID != told.ID
 	switch over := !told.ExpiresAt.After(seamTime(fetch)); {
-	case over && other && !gone(session, Attempt{}) && !endsSoon(session, seen.Secret.ExpiresAt, seamTime(fetch)):
+	case over && other && !gone(session, Attempt{}) && !endsSoon(session, seen.Secret.ClientSessionID, seen.Secret.ExpiresAt, seamTime(fetch)):
 		return nil // Seam returns any of the sessions of a user
 	case over:
 		wish.Creating, wish.Quiet = true, saidBefore(session)
-	case !provisionChanged(session) && !failedLast(session) && !endsSoon(session, told.ExpiresAt, seamTime(fetch)):
+	case !provisionChanged(session) && !failedLast(session) && !endsSoon(session, told.ID, told.ExpiresAt, seamTime(fetch)):
 		return nil
 	}
 	return wish.withWhatIsThere(told)
@@ -143,9 +143,9 @@ func (w *Wish) withWhatIsThere(told *seam.ClientSession) *Wish {
 }
 
 // endsSoon says whether a session that lives is to be extended now: within the time before its end, and not again before a third
-// of what Seam last granted has passed, unless somebody has taken some of that away. So a Seam that grants less than was asked for is
-// not asked at every look.
-func endsSoon(session *v1alpha1.SeamClientSession, end *time.Time, seamNow time.Time) bool {
+// of what Seam last granted has passed, or five minutes where somebody has made that very session shorter since. So a Seam that grants
+// less than was asked for, or grants it to another session, is not asked at every look.
+func endsSoon(session *v1alpha1.SeamClientSession, clientSessionID string, end *time.Time, seamNow time.Time) bool {
 	if end == nil {
 		return false
 	}
@@ -157,8 +157,12 @@ func endsSoon(session *v1alpha1.SeamClientSession, end *time.Time, seamNow time.
 		return false
 	}
 	last := status.Provisioning
-	return last == nil || last.LastCallTime == nil || last.GrantedUntil == nil || last.LastCallTime.After(seamNow) ||
-		end.Before(last.GrantedUntil.Time) || seamNow.Sub(last.LastCallTime.Time) >= last.GrantedUntil.Sub(last.LastCallTime.Time)/3
+	if last == nil || last.LastCallTime == nil || last.GrantedUntil == nil || last.LastCallTime.After(seamNow) {
+		return true
+	}
+	since := seamNow.Sub(last.LastCallTime.Time)
+	shortened := clientSessionID == status.ClientSessionID && end.Before(last.GrantedUntil.Time)
+	return since >= last.GrantedUntil.Sub(last.LastCallTime.Time)/3 || shortened && since >= longestProvisionPause
 }
 
 // grantedLife is how long a session with the end of the status lives after an extension: what Seam granted, if this is the end that it

@@ -70,7 +70,7 @@ func TestWanted(t *testing.T) {
 		"it has ended by Seam's clock alone":               {seen: healthy(provisions), fetch: answeredAt(23*time.Hour, 22*time.Hour), wanted: true, creating: true, until: 47 * time.Hour},
 		"another has ended, and the token is good":         {seen: healthy(provisions, anothersToken), fetch: answeredAt(0, -5*time.Minute)},
 		"another has ended, and the token is of before":    {seen: healthy(provisions, anothersToken, func(seen *Observation) { seen.Secret.ForSpec = false }), fetch: answeredAt(0, -5*time.Minute), wanted: true, creating: true, until: 24 * time.Hour},
-		"another has ended, and the token ends soon":       {seen: healthy(provisions, anothersToken, func(seen *Observation) { seen.Secret.ExpiresAt = &at(time.Hour).Time }), fetch: answeredAt(0, -5*time.Minute), wanted: true, creating: true, until: 24 * time.Hour},
+		"another has ended, and the token ends soon":       {seen: healthy(provisions, anothersToken, func(seen *Observation) { seen.Secret.ExpiresAt, seen.Session.Status.ClientSessionID = &at(time.Hour).Time, seen.Secret.ClientSessionID }), fetch: answeredAt(0, -5*time.Minute), wanted: true, creating: true, until: 24 * time.Hour},
 		"another has ended, and that of the token is gone": {seen: healthy(provisions, anothersToken, gonePreviously), fetch: answeredAt(0, -5*time.Minute), wanted: true, creating: true, until: 24 * time.Hour},
 		"it is gone, as was found out long ago":            {seen: healthy(provisions), fetch: late(refused(seam.NotFound, fingerprint))},
 		"it has no end":                                    {seen: healthy(provisions, edited), fetch: good(func(s *seam.ClientSession) { s.ExpiresAt = nil })},
@@ -85,6 +85,8 @@ func TestWanted(t *testing.T) {
 		"the pause after one was made is of such a clock":  {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.NotBefore = at(50 * time.Minute) })), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
 		"it was just extended, to less than was asked":     {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Minute), at(5*time.Minute) })), fetch: answeredAt(0, 5*time.Minute)},
 		"it was just extended, and made shorter since":     {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Hour), at(23*time.Hour) })), fetch: answeredAt(0, 30*time.Minute), wanted: true, until: 24 * time.Hour},
+		"it was just extended, and another is returned":    {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Hour), at(23*time.Hour) })), fetch: answeredAt(0, 30*time.Minute, func(s *seam.ClientSession) { s.ID = "cst9" })},
+		"it was extended a minute ago, and made shorter":   {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Minute), at(24*time.Hour) })), fetch: answeredAt(0, 30*time.Minute)},
 		"it was so a third of that ago":                    {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-4*time.Minute), at(2*time.Minute) })), fetch: answeredAt(0, 2*time.Minute), wanted: true, until: 24 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
