@@ -45,6 +45,9 @@ func nextProvisioned(seen Observation, attempt Attempt) *v1alpha1.Provisioned {
 	fetch := attempt.Fetch
 	switch {
 	case attempt.Wish != nil && attempt.Wish.Creating:
+		if fetch.Progress == Answered { // one that has ended, perhaps of another user than the one before
+			next = claimed(next, fetch.Answer, SameRequest(&seen.Session.Status, fetch.Fingerprint))
+		}
 		next.RequestedTime = &metav1.Time{Time: attempt.Wish.RequestedTime}
 	case fetch.Progress == Answered && madeInstead(seen.Wish, fetch):
 		next = claimedToo(next, fetch.Answer)

@@ -41,6 +41,11 @@ func TestNextProvisioned(t *testing.T) {
 		attempt.Fetch.Provided.Tried = true
 		return attempt
 	}
+	endedOf := func(fingerprint string) Attempt {
+		attempt := told("cst2", after(-time.Hour), fingerprint)
+		attempt.Wish = &Wish{Creating: true, RequestedTime: now}
+		return attempt
+	}
 	failed := func(cause Cause) Attempt {
 		return Attempt{Fetch: Fetch{Progress: Failed, Problem: &Problem{Cause: cause}, Provided: Provided{Tried: true, Problem: &Problem{Cause: cause}}}}
 	}
@@ -71,6 +76,8 @@ func TestNextProvisioned(t *testing.T) {
 		"extended, and just made by others": {seen: healthy(provisions, extending("cst1")), attempt: extended("cst1", 0), none: true},
 		"another one extended instead":      {seen: healthy(provisions, extending("cst1")), attempt: extended("cst2", -time.Minute), none: true},
 		"another user has one":              {seen: healthy(provisions, made("cst1", nil)), attempt: told("cst2", after(-time.Hour), "b"), former: []string{"cst1"}},
+		"another user's has ended":          {seen: healthy(provisions, made("cst1", nil)), attempt: endedOf("b"), requested: true, former: []string{"cst1"}},
+		"another of the user's has ended":   {seen: healthy(provisions, made("cst1", nil)), attempt: endedOf(fingerprint), id: "cst1", requested: true},
 		"that was so before":                {seen: healthy(provisions, made("cst1", nil, "cst1")), attempt: told("cst2", after(-time.Hour), "b"), former: []string{"cst1"}},
 		"refused for certain":               {seen: healthy(provisions, made("", after(0))), attempt: failed(CredentialForbidden), none: true},
 		"refused, and was made before":      {seen: healthy(provisions, made("cst1", after(0))), attempt: failed(RequestInvalid), id: "cst1"},
