@@ -187,12 +187,17 @@ func provisionDue(seen Observation, now time.Time) bool {
 		provisionChanged(session) && status.ObservedGeneration != session.Generation || !at.IsZero() && !at.After(now)
 }
 
-// nextCall is when Seam is called next: as scheduled, or where there is no session, when one may be made.
+// nextCall is when Seam is called next: as scheduled, or where there is no session, when one may be made. What was fetched and could not be
+// written does not wait for that.
 func nextCall(session *v1alpha1.SeamClientSession, status *v1alpha1.SeamClientSessionStatus, now time.Time) time.Time {
-	if at := provisionAt(session, status, now); !at.IsZero() && !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionSynced) {
-		return at
+	next, made := schedule.Next(scheduleInput(session, status), now), provisionAt(session, status, now)
+	switch {
+	case made.IsZero(), meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionSynced):
+		return next
+	case syncedReason(status) == v1alpha1.ReasonSecretWriteFailed && next.Before(made):
+		return next
 	}
-	return schedule.Next(scheduleInput(session, status), now)
+	return made
 }
 
 // provisionNext is provisionAt for a status that was written: zero also while nothing can be asked until something changes.

@@ -129,6 +129,19 @@ func TestAnEndIsSaidBeforeTheSessionIsMadeAgain(t *testing.T) {
 	}
 }
 
+func TestWhatCouldNotBeWrittenDoesNotWaitUntilASessionMayBeMade(t *testing.T) {
+	waits := provisioning(func(p *v1alpha1.Provisioning) {
+		p.NotBefore, p.Reason = at(10*time.Minute), v1alpha1.ReasonSessionMismatch
+	})
+	for reason, most := range map[string]time.Duration{v1alpha1.ReasonSecretWriteFailed: time.Minute, v1alpha1.ReasonSessionNotFound: 10 * time.Minute} {
+		seen := healthy(provisions, waits, failing(reason))
+		seen.Session.Status.FailedFetches, seen.Session.Status.FailedWrites = 0, 1
+		if next := nextCall(seen.Session, &seen.Session.Status, now).Sub(now); next > most || reason == v1alpha1.ReasonSessionNotFound && next < most {
+			t.Errorf("%s: the next call is in %s", reason, next)
+		}
+	}
+}
+
 func late(fetch Fetch) Fetch {
 	return Fetch{Progress: TooLate, At: fetch.At}
 }
