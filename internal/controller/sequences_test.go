@@ -539,6 +539,27 @@ var _ = Describe("Never are there two calls for one object within 5 s", func() {
 	var w *world
 	BeforeEach(func() { w = newWorld() })
 
+	It("where another status was written while Seam was asked, which says nothing of that call", func() {
+		w.ready("jane")
+		w.clock.Step(time.Minute)
+		w.request("jane", "now")
+		w.interfere = w.once("patch", func() {
+			other := w.session("jane")
+			other.Status.DeviceCount = new(int32(42))
+			Expect(api.Status().Update(w.ctx, other)).To(Succeed())
+		})
+		calls := w.seam.CallCount() + 1
+		for range 5 {
+			w.lookOnce("jane")
+			Expect(w.seam.CallCount()).To(Equal(calls))
+			w.clock.Step(time.Second)
+		}
+		w.settle("jane")
+		w.advance(2 * time.Second)
+		Expect(w.seam.CallCount()).To(Equal(calls + 1))
+		Expect(w.session("jane").Status.LastHandledRefreshRequest).To(Equal("now"))
+	})
+
 	DescribeTable("while a label is stripped and Seam returns an ended sibling, and the label is back after that", func(strip func(*corev1.Secret)) {
 		w.ready("jane", byKey, func(s *v1alpha1.SeamClientSession) {
 			s.Spec.Secret.Labels = map[string]v1alpha1.LabelValue{"team": "shop"}
