@@ -234,10 +234,15 @@ func waitsForSeam(session *v1alpha1.SeamClientSession, now time.Time) bool {
 // waitsTooLong says whether a wait is longer than any can be: it is of a clock that was set back since.
 func waitsTooLong(session *v1alpha1.SeamClientSession, last *v1alpha1.Provisioning, now time.Time) bool {
 	longest := longestProvisionPause
-	if last.Reason != "" {
-		longest = max(time.Hour, interval(session))
+	switch last.Reason {
+	case "":
+	case v1alpha1.ReasonRateLimited: // Seam has said how long
+		return last.NotBefore.Sub(now) > time.Hour
+	default:
+		longest = max(longest, interval(session))
 	}
-	return last.NotBefore.Sub(now) > longest
+	// A credential that is refused is held back for a minute. Times are in whole seconds, rounded up.
+	return last.NotBefore.Sub(now) > max(doubled(last.CallsInARow, longest), time.Minute)+time.Second
 }
 
 // saidBefore says whether it shows in a session already that it has to be made again, and that this failed.
@@ -331,6 +336,11 @@ func provisionPause(session *v1alpha1.SeamClientSession, problem *Problem, calls
 			longest = max(longest, interval(session))
 		}
 	}
+	return doubled(calls, longest)
+}
+
+// doubled is the pause after so many calls in a row.
+func doubled(calls int32, longest time.Duration) time.Duration {
 	pause := schedule.MinDelay
 	for i := int32(1); i < calls && pause < longest; i++ {
 		pause *= 2

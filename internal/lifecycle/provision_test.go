@@ -85,11 +85,20 @@ func TestWanted(t *testing.T) {
 		"the pause lasts, and the spec changed":            {seen: healthy(provisions, waits, edited), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
 		"the pause is of a clock that was set back":        {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.NotBefore = at(48 * time.Hour) })), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
 		"the pause after one was made is of such a clock":  {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.NotBefore = at(50 * time.Minute) })), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
-		"it was just extended, to less than was asked":     {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Minute), at(5*time.Minute) })), fetch: answeredAt(0, 5*time.Minute)},
-		"it was just extended, and made shorter since":     {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Hour), at(23*time.Hour) })), fetch: answeredAt(0, 30*time.Minute), wanted: true, until: 24 * time.Hour},
-		"it was just extended, and another is returned":    {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Hour), at(23*time.Hour) })), fetch: answeredAt(0, 30*time.Minute, func(s *seam.ClientSession) { s.ID = "cst9" })},
-		"it was extended a minute ago, and made shorter":   {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Minute), at(24*time.Hour) })), fetch: answeredAt(0, 30*time.Minute)},
-		"it was so a third of that ago":                    {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-4*time.Minute), at(2*time.Minute) })), fetch: answeredAt(0, 2*time.Minute), wanted: true, until: 24 * time.Hour},
+		"the pause after it failed is of such a clock": {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) {
+			p.NotBefore, p.Reason, p.CallsInARow = at(50*time.Minute), v1alpha1.ReasonInvalidRequest, 1
+		})), fetch: refused(seam.NotFound, fingerprint), wanted: true, creating: true, until: 24 * time.Hour},
+		"it failed so often that the pause is as long": {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) {
+			p.NotBefore, p.Reason, p.CallsInARow = at(50*time.Minute), v1alpha1.ReasonInvalidRequest, 12
+		})), fetch: refused(seam.NotFound, fingerprint)},
+		"Seam has said how long the pause is": {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) {
+			p.NotBefore, p.Reason, p.CallsInARow = at(50*time.Minute), v1alpha1.ReasonRateLimited, 1
+		})), fetch: refused(seam.NotFound, fingerprint)},
+		"it was just extended, to less than was asked":   {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Minute), at(5*time.Minute) })), fetch: answeredAt(0, 5*time.Minute)},
+		"it was just extended, and made shorter since":   {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Hour), at(23*time.Hour) })), fetch: answeredAt(0, 30*time.Minute), wanted: true, until: 24 * time.Hour},
+		"it was just extended, and another is returned":  {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Hour), at(23*time.Hour) })), fetch: answeredAt(0, 30*time.Minute, func(s *seam.ClientSession) { s.ID = "cst9" })},
+		"it was extended a minute ago, and made shorter": {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-time.Minute), at(24*time.Hour) })), fetch: answeredAt(0, 30*time.Minute)},
+		"it was so a third of that ago":                  {seen: healthy(provisions, provisioning(func(p *v1alpha1.Provisioning) { p.LastCallTime, p.GrantedUntil = at(-4*time.Minute), at(2*time.Minute) })), fetch: answeredAt(0, 2*time.Minute), wanted: true, until: 24 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := Wanted(test.seen, test.fetch, now)
@@ -131,9 +140,9 @@ func TestAnEndIsSaidBeforeTheSessionIsMadeAgain(t *testing.T) {
 
 func TestWhatCouldNotBeWrittenDoesNotWaitUntilASessionMayBeMade(t *testing.T) {
 	waits := provisioning(func(p *v1alpha1.Provisioning) {
-		p.NotBefore, p.Reason = at(10*time.Minute), v1alpha1.ReasonSessionMismatch
+		p.NotBefore, p.Reason, p.CallsInARow = at(4*time.Minute), v1alpha1.ReasonSessionMismatch, 9
 	})
-	for reason, most := range map[string]time.Duration{v1alpha1.ReasonSecretWriteFailed: time.Minute, v1alpha1.ReasonSessionNotFound: 10 * time.Minute} {
+	for reason, most := range map[string]time.Duration{v1alpha1.ReasonSecretWriteFailed: time.Minute, v1alpha1.ReasonSessionNotFound: 4 * time.Minute} {
 		seen := healthy(provisions, waits, failing(reason))
 		seen.Session.Status.FailedFetches, seen.Session.Status.FailedWrites = 0, 1
 		if next := nextCall(seen.Session, &seen.Session.Status, now).Sub(now); next > most || reason == v1alpha1.ReasonSessionNotFound && next < most {

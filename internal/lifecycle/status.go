@@ -71,7 +71,7 @@ func recorded(seen Observation, attempt Attempt, status v1alpha1.SeamClientSessi
 	if fetch.Progress == Answered && attempt.Applied.Problem == nil {
 		status.LastFetchTime, status.SecretFingerprint = &metav1.Time{Time: fetch.At}, attempt.Applied.Secret.Fingerprint
 		if attempt.Applied.Verdict == KeepOther {
-			status = staying(status, attempt.Applied.Secret)
+			status = staying(&seen.Session.Status, status, attempt.Applied.Secret)
 		} else {
 			status = answered(attempt, status, now)
 		}
@@ -86,10 +86,13 @@ func recorded(seen Observation, attempt Attempt, status v1alpha1.SeamClientSessi
 }
 
 // staying is the status where what it says is of the token that stays. If it was of another one, the request that had that for an answer
-// says nothing of this one.
-func staying(status v1alpha1.SeamClientSessionStatus, token secret.State) v1alpha1.SeamClientSessionStatus {
-	if status.ClientSessionID != token.ClientSessionID {
+// says nothing of this one. If it was of this one, and said that Seam has ended it early, it says so still.
+func staying(before *v1alpha1.SeamClientSessionStatus, status v1alpha1.SeamClientSessionStatus, token secret.State) v1alpha1.SeamClientSessionStatus {
+	switch {
+	case before.ClientSessionID != token.ClientSessionID:
 		status.RequestFingerprint = ""
+	case expired(before.ExpiresAt, timeOf(before.LastFetchTime)):
+		return status
 	}
 	status.ClientSessionID, status.ExpiresAt = token.ClientSessionID, optionalTime(token.ExpiresAt)
 	return status

@@ -137,6 +137,18 @@ func TestFirstQueueingSaysNothing(t *testing.T) {
 	}
 }
 
+func TestAnEndedSiblingBringsNoTokenBack(t *testing.T) {
+	sibling := good(ended, func(s *seam.ClientSession) { s.ID = "cst2" })
+	seen := healthy(status(func(s *v1alpha1.SeamClientSessionStatus) {
+		s.ExpiresAt, s.LastFetchTime = at(-2*time.Hour), at(-time.Hour)
+	}))
+	seen.Secret.ExpiresAt = nil
+	got := NextStatus(seen, Attempt{Fetch: sibling, Applied: Applied{Verdict: KeepOther, Secret: seen.Secret}}, now)
+	if ready := meta.FindStatusCondition(got.Conditions, v1alpha1.ConditionReady); ready.Reason != v1alpha1.ReasonSessionExpired {
+		t.Errorf("a token that Seam has ended: %+v", ready)
+	}
+}
+
 func TestWhatIsRecorded(t *testing.T) {
 	seen := healthy(failing(v1alpha1.ReasonUnauthorized), status(func(s *v1alpha1.SeamClientSessionStatus) { s.FailedRequestFingerprint = "another" }))
 	sibling := good(ended, func(s *seam.ClientSession) { s.ID = "cst2" })
