@@ -74,9 +74,10 @@ func (r *Reconciler) setFinalizer(ctx context.Context, session *v1alpha1.SeamCli
 // it with, or when it takes too long.
 func (r *Reconciler) sayFarewell(ctx context.Context, session *v1alpha1.SeamClientSession) (ctrl.Result, error) {
 	key := client.ObjectKeyFromObject(session)
+	var left []string
 	var err error
 	if lifecycle.Deletes(session) {
-		err = r.deleteMade(ctx, session)
+		left, err = r.deleteMade(ctx, session)
 	}
 	var held *seam.HeldError
 	failures := r.memory.of(key, r.now()).farewells
@@ -84,7 +85,7 @@ func (r *Reconciler) sayFarewell(ctx context.Context, session *v1alpha1.SeamClie
 	switch {
 	case err == nil:
 	case errors.Is(err, errNoCredential), over:
-		r.leaveBehind(ctx, session, err)
+		r.leaveBehind(ctx, session, left, err)
 	case errors.As(err, &held) && held.Cause == nil:
 		return ctrl.Result{RequeueAfter: farewellFallback}, nil
 	default:
@@ -99,47 +100,47 @@ func (r *Reconciler) sayFarewell(ctx context.Context, session *v1alpha1.SeamClie
 	return ctrl.Result{}, nil
 }
 
-// deleteMade deletes at Seam what an object made, but for what another object uses.
-func (r *Reconciler) deleteMade(ctx context.Context, session *v1alpha1.SeamClientSession) error {
+// deleteMade deletes at Seam what an object made, but for what another object uses. With an error it returns what is left of that.
+func (r *Reconciler) deleteMade(ctx context.Context, session *v1alpha1.SeamClientSession) (left []string, err error) {
 	ids := lifecycle.Made(session)
 	if len(ids) == 0 && !lifecycle.MayHaveMade(session) {
-		return nil
+		return nil, nil
 	}
 	connection, workspaceID, err := r.farewellConnection(ctx, session)
 	if err != nil {
-		return err
+		return ids, err
 	}
 	if lifecycle.MayHaveMade(session) {
 		found, err := r.findMade(ctx, session, connection)
 		if err != nil {
-			return err
+			return ids, err
 		}
 		ids = append(ids, found...)
 	}
-	for _, id := range ids {
-		used, err := r.usedByAnother(ctx, session, id)
-		if err != nil {
-			return err
-		}
-		if used {
-			continue
-		}
-		if err := r.deleteOne(ctx, session, connection, id, workspaceID); err != nil {
-			return err
+	for i, id := range ids {
+		if err := r.deleteUnlessUsed(ctx, session, connection, id, workspaceID); err != nil {
+			return ids[i:], err
 		}
 	}
-	return nil
+	return nil, nil
+}
+
+// deleteUnlessUsed deletes a client session that an object made, if it still may, and nobody else uses it.
+func (r *Reconciler) deleteUnlessUsed(ctx context.Context, session *v1alpha1.SeamClientSession, connection *seam.Connection, id, workspaceID string) error {
+	if used, err := r.usedByAnother(ctx, session, id); used || err != nil {
+		return err
+	}
+	if err := r.mayDelete(ctx, session); err != nil {
+		return err
+	}
+	return r.deleteOne(ctx, session, connection, id, workspaceID)
 }
 
 // farewellConnection is a connection with the credential of a session, and the workspace that what it made is in.
 func (r *Reconciler) farewellConnection(ctx context.Context, session *v1alpha1.SeamClientSession) (*seam.Connection, string, error) {
 	workspaceID := session.Status.Provisioned.WorkspaceID
-	granted, err := r.grantsFarewell(ctx, session)
-	if err != nil {
+	if err := r.mayDelete(ctx, session); err != nil {
 		return nil, "", err
-	}
-	if !granted {
-		return nil, "", errNoCredential
 	}
 	namespace, ref, asked := session.Namespace, session.Spec.CredentialSecretRef, session.Spec.WorkspaceID
 	if session.Spec.WorkspaceRef != nil {
@@ -161,6 +162,15 @@ func (r *Reconciler) farewellConnection(ctx context.Context, session *v1alpha1.S
 		return nil, "", err
 	}
 	return r.seam.Connection(credential), workspaceID, nil
+}
+
+// mayDelete returns errNoCredential where what a session made may not be deleted any more.
+func (r *Reconciler) mayDelete(ctx context.Context, session *v1alpha1.SeamClientSession) error {
+	granted, err := r.grantsFarewell(ctx, session)
+	if err == nil && !granted {
+		return errNoCredential
+	}
+	return err
 }
 
 // grantsFarewell says whether what a session made may still be deleted. Where its user identifier key is in a Secret that is gone, as
@@ -257,8 +267,8 @@ func opens(ctx context.Context, connection *seam.Connection, id string, waiter s
 }
 
 // leaveBehind says which sessions stay at Seam.
-func (r *Reconciler) leaveBehind(ctx context.Context, session *v1alpha1.SeamClientSession, cause error) {
-	for _, id := range lifecycle.Made(session) {
+func (r *Reconciler) leaveBehind(ctx context.Context, session *v1alpha1.SeamClientSession, left []string, cause error) {
+	for _, id := range left {
 		r.leftBehind()
 		r.tellOf(ctx, session, corev1.EventTypeWarning, eventSessionLeftBehind,
 			fmt.Sprintf("client session %s stays at Seam until it ends: %s", id, cause))

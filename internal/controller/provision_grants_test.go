@@ -280,6 +280,27 @@ var _ = Describe("A provisioned session by workspaceRef whose object is deleted"
 		}),
 	)
 
+	It("stays where the grant goes while another one that the object made is deleted", func() {
+		p := newProvisioningPlatform()
+		p.ready("jane", provisioned(janeKey, deleting), p.byWorkspace(janeKey))
+		p.clock.Step(time.Minute)
+		p.change("jane", func(s *v1alpha1.SeamClientSession) { s.Spec.UserIdentifierKey = "shop-joe" })
+		p.settle("jane")
+		p.theSession("shop-joe")
+		p.clock.Step(time.Minute)
+		p.duringNextCallTo(deletePath, func() {
+			workspace := p.workspace()
+			readOnly(&workspace.Spec.Grants[0])
+			Expect(api.Update(p.ctx, workspace)).To(Succeed())
+		})
+		left := p.countLeftBehind()
+		p.delete("jane")
+		Expect(p.isGone("jane")).To(BeTrue())
+		Expect(p.seam.Sessions(janeKey)).To(BeEmpty())
+		p.theSession("shop-joe")
+		Expect(*left).To(Equal(1))
+	})
+
 	It("leaves a user alone whom the namespace is not granted, whatever it says that it was looking for", func() {
 		p := newProvisioningPlatform()
 		p.userKey("shop-joe")

@@ -260,7 +260,7 @@ var _ = Describe("A provisioned session", func() {
 	It("is fetched again before another call where its token ends during the one that is to extend it", func() {
 		w := newWorld()
 		w.ready("jane", provisioned(janeKey))
-		w.clock.Step(time.Minute)
+		w.clock.Step(10 * time.Minute)
 		end := w.clock.Now().Add(20 * time.Second)
 		w.seam.Change(w.theSession(janeKey).ID, func(s *seamtest.Session) { s.ExpiresAt = end })
 		w.duringNextCallTo(getOrCreatePath, func() { w.clock.SetTime(end) })
