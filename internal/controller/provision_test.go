@@ -281,7 +281,7 @@ var _ = Describe("A provisioned session", func() {
 	It("is not extended by what a replica saw before another took over", func() {
 		w := newWorld()
 		w.ready("jane", provisioned(janeKey))
-		w.clock.Step(time.Minute)
+		w.clock.Step(10 * time.Minute)
 		w.seam.Change(w.theSession(janeKey).ID, func(s *seamtest.Session) { s.ExpiresAt = w.clock.Now().Add(time.Hour) })
 		w.request("jane", "now")
 		w.interfere = w.once("patch", func() { w.takeOver("jane") })
