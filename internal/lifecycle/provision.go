@@ -110,7 +110,7 @@ func Wanted(seen Observation, fetch Fetch, now time.Time) *Wish {
 // ofWhatIsThere is what is wanted of a session that Seam has just told of and that has an end; nil if nothing is.
 func (w *Wish) ofWhatIsThere(seen Observation, fetch Fetch, now time.Time) *Wish {
 	session, told, wish := seen.Session, fetch.Answer, *w
-	other := holdsGoodToken(seen.Secret, now) && seen.Secret.ForSpec && seen.Secret.ClientSessionID != told.ID
+	other := holdsGoodToken(seen.Secret, now) && !tokenEnded(seen.Secret, session.Status, now) && seen.Secret.ForSpec && seen.Secret.ClientSessionID != told.ID
 	switch over := !told.ExpiresAt.After(seamTime(fetch)); {
 	case over && other && !gone(session, Attempt{}) && !endsSoon(session, seen.Secret.ClientSessionID, seen.Secret.ExpiresAt, seamTime(fetch)):
 		return nil // Seam returns any of the sessions of a user

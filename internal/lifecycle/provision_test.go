@@ -70,6 +70,10 @@ func TestWanted(t *testing.T) {
 		"it has ended by Seam's clock alone":            {seen: healthy(provisions), fetch: answeredAt(23*time.Hour, 22*time.Hour), wanted: true, creating: true, until: 47 * time.Hour},
 		"another has ended, and the token is good":      {seen: healthy(provisions, anothersToken), fetch: answeredAt(0, -5*time.Minute)},
 		"another has ended, and the token is of before": {seen: healthy(provisions, anothersToken, func(seen *Observation) { seen.Secret.ForSpec = false }), fetch: answeredAt(0, -5*time.Minute), wanted: true, creating: true, until: 24 * time.Hour},
+		"another has ended, and that of the token before its time": {seen: healthy(provisions, anothersToken, func(seen *Observation) {
+			seen.Session.Status.ClientSessionID, seen.Session.Status.ExpiresAt = seen.Secret.ClientSessionID, at(-2*time.Hour)
+			seen.Session.Status.LastFetchTime = at(-time.Hour)
+		}), fetch: answeredAt(0, -5*time.Minute), wanted: true, creating: true, until: 24 * time.Hour},
 		"another has ended, and the token ends soon": {seen: healthy(provisions, anothersToken, func(seen *Observation) {
 			seen.Secret.ExpiresAt, seen.Session.Status.ClientSessionID = &at(time.Hour).Time, seen.Secret.ClientSessionID
 		}), fetch: answeredAt(0, -5*time.Minute), wanted: true, creating: true, until: 24 * time.Hour},
