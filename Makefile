@@ -75,7 +75,7 @@ e2e: ## Install IMG, which is there already, on the cluster of KUBECONFIG, and u
 
 .PHONY: simulate
 simulate: ## Run SEEDS (default 200) simulations of the reconciler, or that of SEED again
-	@SEEDS=$(SEEDS) SEED=$(SEED) go test -count=1 -timeout=0 -run='^TestSimulation$$' ./internal/controller
+	@SEEDS=$(SEEDS) SEED=$(SEED) go test -count=1 -timeout=0 -run='^TestSimulation(OfProvisionedSessions)?$$' ./internal/controller
 
 .PHONY: soak
 soak: ## Run the operator for DURATION (default 10m) against a Seam that changes its mind, and kill it again and again

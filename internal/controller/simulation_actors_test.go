@@ -73,10 +73,13 @@ func (s *simulation) user() string {
 	switch n := s.rand.IntN(100); {
 	case n < 8:
 		s.must(s.api.remove(session, client.Preconditions{}))
-		return "deletes " + name
+		return fmt.Sprintf("deletes %s, which has the finalizers %v", name, session.Finalizers)
 	case n < 25:
 		session.Annotations = map[string]string{v1alpha1.AnnotationRefreshRequestedAt: fmt.Sprintf("request-%d", s.steps)}
 		did = "requests a refresh of " + name
+	case n < 27 && len(session.Finalizers) > 0:
+		session.Finalizers = nil
+		did = "takes the finalizer off " + name
 	case n < 29:
 		session.Labels = map[string]string{"step": fmt.Sprint(s.steps)}
 		did = "labels " + name
@@ -121,6 +124,9 @@ func (s *simulation) createSession(name string) string {
 	editCredential(s, &session.Spec)
 	session.Spec.Secret.RetentionPolicy.WhenSessionEnds = pick(s, v1alpha1.RetentionDelete, v1alpha1.RetentionDelete, v1alpha1.RetentionRetain)
 	editSelector(s, &session.Spec)
+	if s.provides && s.chance(40) {
+		editProvision(s, &session.Spec)
+	}
 	for range s.rand.IntN(3) {
 		pick(s, simEdits...)(s, &session.Spec)
 	}
@@ -153,7 +159,8 @@ func describe(spec v1alpha1.SeamClientSessionSpec) string {
 
 // simEdits change one thing of a spec each, as the CRD lets a user.
 var simEdits = []func(*simulation, *v1alpha1.SeamClientSessionSpec){
-	editSelector, editSelector, mistype, mistype, mistype, editCredential,
+	editSelector, editSelector, mistype, mistype, mistype, editCredential, editProvision, editProvision, editProvision,
+	func(_ *simulation, spec *v1alpha1.SeamClientSessionSpec) { spec.Provision = nil },
 	func(_ *simulation, spec *v1alpha1.SeamClientSessionSpec) { spec.Suspend = !spec.Suspend },
 	func(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
 		if spec.WorkspaceRef == nil {
@@ -188,12 +195,20 @@ func editCredential(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
 }
 
 func mistype(_ *simulation, spec *v1alpha1.SeamClientSessionSpec) {
+	if spec.Provision != nil {
+		spec.UserIdentifierKey, spec.UserIdentifierKeySecretRef = "user_hush_typo", nil
+		return
+	}
 	spec.ClientSessionID, spec.UserIdentifierKey, spec.UserIdentifierKeySecretRef = "cst_typo", "", nil
 }
 
 func editSelector(s *simulation, spec *v1alpha1.SeamClientSessionSpec) {
 	spec.ClientSessionID, spec.UserIdentifierKey, spec.UserIdentifierKeySecretRef = "", "", nil
-	switch s.rand.IntN(6) {
+	kinds := 6
+	if spec.Provision != nil { // Seam makes no session of a given ID
+		kinds = 3
+	}
+	switch s.rand.IntN(kinds) {
 	case 0:
 		spec.UserIdentifierKey = pick(s, append([]string{"user_hush_typo"}, simKeys...)...)
 	case 1, 2:
@@ -313,7 +328,7 @@ func foreignSecret(name string) *corev1.Secret {
 
 // simSeamActs are what the owners of sessions do at Seam, and what happens to Seam.
 var simSeamActs = []func(*simulation, seamtest.Session) string{
-	(*simulation).fail, (*simulation).fail, (*simulation).fail, failEvents, heals, heals, heals, moves, moves, slows, slows, errs, errs,
+	(*simulation).fail, (*simulation).fail, (*simulation).fail, failEvents, failsToProvide, failsToProvide, behavesOtherwise, behavesOtherwise, heals, heals, heals, moves, moves, slows, slows, errs, errs,
 	func(s *simulation, _ seamtest.Session) string { return s.addSeamSession() },
 	func(s *simulation, _ seamtest.Session) string {
 		s.seam.addCredentials()
@@ -327,6 +342,14 @@ var simSeamActs = []func(*simulation, seamtest.Session) string{
 	func(s *simulation, session seamtest.Session) string {
 		s.seam.Delete(session.ID)
 		return "deletes " + session.ID
+	},
+	func(s *simulation, session seamtest.Session) string {
+		if !s.provides {
+			return heals(s, session)
+		}
+		session.RevokedAt = s.truth.Now()
+		s.seam.put(session)
+		return "revokes " + session.ID
 	},
 	func(s *simulation, session seamtest.Session) string {
 		session.Token = s.newToken()
@@ -388,7 +411,12 @@ func (s *simulation) addSeamSession() string {
 		session.Token, session.ExpiresAt.Format(time.RFC3339Nano))
 }
 
-func (s *simulation) newToken() string { return fmt.Sprintf("seam_cst_hush_%d_", len(s.seam.tokens)) }
+// simTokenPrefix is what all tokens begin with.
+const simTokenPrefix = "seam_cst_hush_"
+
+func (s *simulation) newToken() string {
+	return fmt.Sprintf("%s%d_", simTokenPrefix, len(s.seam.tokens))
+}
 
 // lifetime is how long a session lives from now on: not at all, some seconds, hours, or months; with milliseconds.
 func (s *simulation) lifetime() time.Duration {

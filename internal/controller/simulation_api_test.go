@@ -52,7 +52,10 @@ type simAPI struct {
 type simKey struct{ kind, name string }
 
 // simChange is one change of one object; before and after are nil for none.
-type simChange struct{ before, after client.Object }
+type simChange struct {
+	before, after client.Object
+	at            time.Time
+}
 
 func (c simChange) name() string { return nonNil(c.before, c.after).GetName() }
 
@@ -173,19 +176,33 @@ func (a *simAPI) update(object client.Object) error {
 			return apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind(kindSecret).GroupKind(), after.Name, nil)
 		}
 	}
-	a.record(keyOf(object), object)
+	return a.finish(before, object)
+}
+
+// finish records what is in the place of an object. One that is being deleted gets no more finalizers, and goes with the last.
+func (a *simAPI) finish(before, after client.Object) error {
+	deleted := before.GetDeletionTimestamp()
+	after.SetDeletionTimestamp(deleted)
+	switch {
+	case deleted != nil && len(after.GetFinalizers()) == 0:
+		a.record(keyOf(before), nil)
+		return nil
+	case deleted != nil && len(after.GetFinalizers()) > len(before.GetFinalizers()):
+		return apierrors.NewForbidden(keyOf(before).resource(), before.GetName(), errors.New("it is being deleted"))
+	}
+	a.record(keyOf(before), after)
 	return nil
 }
 
-// patch applies a merge patch: to the status of a session or workspace, to all of a Secret.
-func (a *simAPI) patch(object client.Object, patch client.Patch) error {
+// patch applies a merge patch: to the status of a session or workspace, or to all else.
+func (a *simAPI) patch(object client.Object, patch client.Patch, status bool) error {
 	data, err := patch.Data(object)
 	if err != nil {
 		return err
 	}
-	var changes map[string]any
+	var changes, all map[string]any
 	var names metav1.PartialObjectMetadata
-	if err := errors.Join(json.Unmarshal(data, &changes), json.Unmarshal(data, &names)); err != nil || patch.Type() != types.MergePatchType {
+	if err := errors.Join(json.Unmarshal(data, &changes), json.Unmarshal(data, &all), json.Unmarshal(data, &names)); err != nil || patch.Type() != types.MergePatchType {
 		return fmt.Errorf("a patch that the simulation does not know: %w", err)
 	}
 	before, err := a.current(object, nil, &names.ResourceVersion)
@@ -196,18 +213,23 @@ func (a *simAPI) patch(object client.Object, patch client.Patch) error {
 	if err != nil {
 		return err
 	}
+	if delete(changes, "status"); status {
+		changes = map[string]any{"status": all["status"]}
+	}
 	var patched client.Object = &corev1.Secret{}
 	switch before.(type) {
 	case *v1alpha1.SeamClientSession:
-		patched, changes = &v1alpha1.SeamClientSession{}, map[string]any{"status": changes["status"]}
+		patched = &v1alpha1.SeamClientSession{}
 	case *v1alpha1.SeamWorkspace:
-		patched, changes = &v1alpha1.SeamWorkspace{}, map[string]any{"status": changes["status"]}
+		patched = &v1alpha1.SeamWorkspace{}
 	}
 	mergePatch(encoded, changes)
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(encoded, patched); err != nil {
 		return err
 	}
-	a.record(keyOf(object), patched)
+	if err := a.finish(before, patched); err != nil {
+		return err
+	}
 	copyInto(patched, object)
 	return nil
 }
@@ -229,10 +251,18 @@ func mergePatch(target, changes map[string]any) {
 }
 
 func (a *simAPI) remove(object client.Object, want client.Preconditions) error {
-	if _, err := a.current(object, want.UID, want.ResourceVersion); err != nil {
+	before, err := a.current(object, want.UID, want.ResourceVersion)
+	switch {
+	case err != nil:
 		return err
+	case len(before.GetFinalizers()) == 0:
+		a.record(keyOf(object), nil)
+	case before.GetDeletionTimestamp() == nil:
+		going := before.DeepCopyObject().(client.Object)
+		going.SetDeletionTimestamp(&metav1.Time{Time: a.now().Truncate(time.Second)})
+		going.SetGeneration(before.GetGeneration() + 1)
+		a.record(keyOf(object), going)
 	}
-	a.record(keyOf(object), nil)
 	return nil
 }
 
@@ -248,7 +278,7 @@ func (a *simAPI) record(key simKey, after client.Object) {
 		after = after.DeepCopyObject().(client.Object)
 		a.objects[key] = after
 	}
-	a.history[key.kind] = append(a.history[key.kind], simChange{before, after})
+	a.history[key.kind] = append(a.history[key.kind], simChange{before, after, a.now()})
 }
 
 // copyInto fills in what was asked for: an object, or its metadata.

@@ -51,10 +51,13 @@ type simChecks struct {
 	checkedWith string
 	// jumpedAt is when the operator's clock was last set: by mono, and clockSetAt by truth.
 	jumpedAt, clockSetAt time.Time
+	simMakers
 }
 
 func newSimChecks() simChecks {
-	return simChecks{objects: map[string]*simFacts{}, written: map[string]*simWritten{}, holds: map[simHold]time.Time{}}
+	return simChecks{
+		objects: map[string]*simFacts{}, written: map[string]*simWritten{}, holds: map[simHold]time.Time{}, simMakers: newSimMakers(),
+	}
 }
 
 // simFacts is what is known of one object from outside.
@@ -66,7 +69,8 @@ type simFacts struct {
 	lastCall, lastWall time.Time
 	// calls and writes, of the status and of Secrets, were made.
 	calls, statuses, secrets int
-	budgets                  [2]simBudget // of calls and reconciles
+	budgets                  [3]simBudget // of calls, reconciles, and calls that change something or prepare that
+	simProvided
 }
 
 // simWritten is what the operator last wrote into a Secret, and for whom.
@@ -103,6 +107,7 @@ func (s *simulation) facts(name string) *simFacts {
 func (f *simFacts) caused(n float64) {
 	f.budgets[0].left += 2 * n
 	f.budgets[1].left += 10 * n
+	f.budgets[2].left += 2 * n
 }
 
 func (s *simulation) caused() {
@@ -136,6 +141,10 @@ func (s *simulation) asking(call *simCall) {
 	facts := s.facts(name)
 	if name == simWorkspace {
 		s.askingWorkspace(call)
+		return
+	}
+	if call.path != getPath || call.attempt.terminates() {
+		s.askingToChange(call)
 		return
 	}
 	s.checkGranted(call.attempt, call.question, "is fetched")
@@ -187,6 +196,9 @@ func (s *simulation) holdBack(call *simCall) {
 	switch {
 	case call.attempt.by != s.operator: // who runs by now has not been told
 	case call.response.Code == http.StatusUnauthorized && call.path == simEventsPath: // which the credential may not be let to read
+	case call.response.Code == http.StatusUnauthorized && (call.path == getOrCreatePath || call.path == deletePath): // likewise
+		credential.path = call.path
+		s.holds[credential] = s.facts(call.attempt.name).lastCall.Add(simRest)
 	case call.response.Code == http.StatusUnauthorized:
 		s.holds[credential] = s.facts(call.attempt.name).lastCall.Add(simRest)
 	case call.response.Code == http.StatusTooManyRequests && pause != "": // of this kind of requests
@@ -241,6 +253,7 @@ func (f *simFacts) save(by *simOperator) {
 	for _, w := range f.words {
 		w.saved = w.saved || w.by == by && !w.lost
 	}
+	f.tried.saved = f.tried.saved || f.tried.by == by
 }
 
 // wrote checks a write of the operator that took effect.
@@ -256,8 +269,13 @@ func (s *simulation) wrote(attempt *simAttempt, verb string, before, after clien
 		s.wroteWorkspace(before.(*v1alpha1.SeamWorkspace), workspace)
 		return
 	}
+	if before, ok := before.(*v1alpha1.SeamClientSession); ok && (verb != "patch status" || after == nil) {
+		s.wroteFinalizer(attempt, before, after)
+		return
+	}
 	if session, ok := after.(*v1alpha1.SeamClientSession); ok {
-		if was := before.(*v1alpha1.SeamClientSession).Status; attempt.word != nil &&
+		s.noteRequest(session)
+		if was := before.(*v1alpha1.SeamClientSession).Status; attempt.word != nil && attempt.word.kind > simGone &&
 			(was.ClientSessionID != session.Status.ClientSessionID || !was.ExpiresAt.Equal(session.Status.ExpiresAt)) {
 			s.checkGranted(attempt, attempt.word.question, "says in its status what it was told")
 		}
@@ -276,7 +294,7 @@ func (s *simulation) wrote(attempt *simAttempt, verb string, before, after clien
 	if held, ok := after.(*corev1.Secret); ok {
 		w := &simWritten{by: name, token: tokenIn(held), held: held}
 		if word := attempt.word; word != nil {
-			if w.token == word.token {
+			if was, ok := before.(*corev1.Secret); w.token == word.token && (!ok || tokenIn(was) != w.token) {
 				s.checkGranted(attempt, word.question, "is given a token")
 			}
 			w.ends, word.lost, word.saved = word.ends, false, true
@@ -297,6 +315,7 @@ func (s *simulation) seen(attempt *simAttempt) *v1alpha1.SeamClientSession {
 // asked is the part of a spec that says what is to be in the Secret.
 func asked(session *v1alpha1.SeamClientSession) v1alpha1.SeamClientSessionSpec {
 	spec := *session.Spec.DeepCopy()
+	spec.Provision = nil
 	spec.RefreshInterval, spec.RenewBefore, spec.Suspend, spec.Secret.RetentionPolicy.WhenSessionEnds = nil, nil, false, ""
 	spec.Secret.Name = session.SecretName()
 	if spec.Secret.RetentionPolicy.WhenDeleted == "" {
@@ -310,6 +329,9 @@ func summary(status *v1alpha1.SeamClientSessionStatus) string {
 	said := ""
 	for _, condition := range status.Conditions {
 		said += condition.Type + "=" + string(condition.Status) + " (" + condition.Reason + ") "
+	}
+	if made := status.Provisioned; made != nil {
+		said += fmt.Sprintf("made %s and %v, asked at %v, now ", made.ClientSessionID, made.FormerClientSessionIDs, made.RequestedTime)
 	}
 	return fmt.Sprintf("%s%s until %v, next %v", said, status.ClientSessionID, status.ExpiresAt, status.NextFetchTime)
 }
@@ -349,7 +371,7 @@ func (s *simulation) checkNotLost(attempt *simAttempt, before *corev1.Secret, af
 	case tokenIn(held) == lost: // beside which labels or the like were restored
 	case word == nil || word.token == "" || tokenIn(held) != word.token:
 		s.violate(1, "the good token %s is replaced in Secret %s by %q, which Seam has not just given", lost, held.Name, tokenIn(held))
-	case !word.fresh && !word.skewed && !word.lie, attempt.by != s.operator && !s.seam.takes(word.token):
+	case !word.fresh && !word.skewed && !word.lie, attempt.by != s.operator && !word.skewed && !s.seam.takes(word.token):
 		s.violate(1, "the good token %s is replaced in Secret %s by %s, which is not good", lost, held.Name, word.token)
 	}
 }
@@ -361,40 +383,59 @@ func (s *simulation) checkRemoval(session *v1alpha1.SeamClientSession, name, los
 		if stands == nil || stands.by != session.Name || retention.WhenDeleted == v1alpha1.RetentionRetain {
 			s.violate(1, "the former Secret %s with the good token %s is deleted", name, lost)
 		}
-	} else if retention.WhenSessionEnds != v1alpha1.RetentionDelete || !s.proven(s.facts(session.Name), lost, stands) {
+		return
+	}
+	facts := s.facts(session.Name)
+	first := s.against(facts, lost, stands)
+	over := first != nil && first.over(stands) // whoever it was that made it last longer since
+	if retention.WhenSessionEnds != v1alpha1.RetentionDelete || !over && !s.proven(facts, lost, stands) {
 		s.violate(1, "Secret %s with the good token %s is deleted, and nothing proves that its session has ended", name, lost)
 	}
 }
 
-// proven says whether Seam's last words to an object prove that the session of a token has ended: at least two, a minute apart,
-// to the question that the token came from, and nothing else in between.
+// proven says whether Seam's last words to an object prove that the session of a token has ended: they answer the question that the token
+// came from.
 func (s *simulation) proven(f *simFacts, token string, written *simWritten) bool {
+	first := s.against(f, token, written)
+	return first != nil && f.cameFrom(s.operator, token, first.question)
+}
+
+// against is the first of Seam's last words to an object if they are against the session of a token: at least two, a minute apart, to
+// one question, and nothing else in between.
+func (s *simulation) against(f *simFacts, token string, written *simWritten) *simWord {
 	var last, first *simWord
 	for _, w := range slices.Backward(f.known(s.operator)) {
 		against := w.against(s.seam.tokens[token], written)
 		switch {
 		case last == nil && !against, last != nil && (w.question != last.question || w.kind == simGood):
-			return last != nil && last.at.Sub(first.at) >= simProof && f.cameFrom(s.operator, token, last.question)
+			if last == nil || last.at.Sub(first.at) < simProof {
+				return nil
+			}
+			return first
 		case against && last == nil:
 			last, first = w, w
 		case against:
 			first = w
 		}
 	}
-	return false
+	return nil
 }
 
 // against says whether Seam says that a session is no more. Where its token has ended by what Seam said when it was written, an ended
 // session of the same user says so too.
 func (w *simWord) against(id string, written *simWritten) bool {
-	over := written != nil && written.ends != nil && written.ends.Before(w.at.Add(simSkew))
-	return w.kind == simGone || w.kind == simEnded && !w.skewed && (w.id == id || over)
+	return w.kind == simGone || w.kind == simEnded && !w.skewed && (w.id == id || w.over(written))
+}
+
+// over says whether a token had ended by what Seam said when it was written.
+func (w *simWord) over(written *simWritten) bool {
+	return written != nil && written.ends != nil && written.ends.Before(w.at.Add(simSkew))
 }
 
 // cameFrom says whether a token was last given in answer to a question.
 func (f *simFacts) cameFrom(by *simOperator, token string, question simQuestion) bool {
 	for _, w := range slices.Backward(f.known(by)) {
-		if w.kind == simGood && w.token == token && !w.ungranted {
+		if w.kind == simGood && w.token == token && (w.question == question || !w.ungranted) {
 			return w.question == question
 		}
 	}
@@ -409,7 +450,7 @@ func (f *simFacts) known(by *simOperator) []*simWord {
 // tokenIn returns the token that a Secret holds, whatever its template; empty if none.
 func tokenIn(held *corev1.Secret) string {
 	for _, key := range slices.Sorted(maps.Keys(held.Data)) {
-		if bytes.HasPrefix(held.Data[key], []byte("seam_cst_hush_")) {
+		if bytes.HasPrefix(held.Data[key], []byte(simTokenPrefix)) {
 			return string(held.Data[key])
 		}
 	}
@@ -422,7 +463,7 @@ func (s *simulation) checkAll() {
 		return
 	}
 	for _, name := range s.api.names(kindSession) {
-		if session := s.api.session(name); s.idle(session) {
+		if session := s.api.session(name); session.DeletionTimestamp == nil && s.idle(session) {
 			s.checkTruth(session)
 		}
 	}
@@ -435,8 +476,30 @@ func (s *simulation) idle(session *v1alpha1.SeamClientSession) bool {
 		(!queued || at.After(s.mono.Now()))
 }
 
+// unwritable says whether what Seam says of a token, such as that it ends earlier, can't be written down: its Secret can't be.
+func unwritable(session *v1alpha1.SeamClientSession) bool {
+	synced := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionSynced)
+	return synced != nil && (synced.Reason == v1alpha1.ReasonSecretConflict || synced.Reason == v1alpha1.ReasonSecretWriteFailed)
+}
+
+// lastSecret is a Secret as it is, or as it last was before it was deleted; nil if there never was one.
+func (s *simulation) lastSecret(name string) *corev1.Secret {
+	if held := s.api.secret(name); held != nil {
+		return held
+	}
+	for _, change := range slices.Backward(s.api.history[kindSecret]) {
+		if before, ok := change.before.(*corev1.Secret); ok && before.Name == name {
+			return before
+		}
+	}
+	return nil
+}
+
 func (s *simulation) checkTruth(session *v1alpha1.SeamClientSession) {
 	held, w := s.api.secret(session.SecretName()), s.written[session.SecretName()]
+	if last := s.lastSecret(session.SecretName()); session.Spec.Suspend && last != nil && last.Labels[v1alpha1.LabelManagedBy] != v1alpha1.ManagedBy {
+		return // nobody watches it, nor puts that right
+	}
 	why, good := "", false
 	switch {
 	case held == nil || tokenIn(held) == "":
@@ -449,10 +512,10 @@ func (s *simulation) checkTruth(session *v1alpha1.SeamClientSession) {
 		why, good = s.judge(s.facts(session.Name), w)
 	}
 	ready := meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionReady)
-	if ready && why != "" {
+	if ready && why != "" && !unwritable(session) {
 		s.violate(2, "%s is Ready, and %s: %s", session.Name, why, summary(&session.Status))
 	}
-	if !ready && good && w.uid == session.UID && untouched(w.held, held) {
+	if !ready && good && len(session.Status.Conditions) > 0 && w.uid == session.UID && untouched(w.held, held) {
 		s.violate(2, "%s is not Ready, and its Secret holds a good token: %s", session.Name, summary(&session.Status))
 	}
 }
@@ -464,10 +527,16 @@ func (s *simulation) judge(facts *simFacts, w *simWritten) (why string, good boo
 	switch {
 	case latest != nil && !latest.After(now.Add(-time.Second)):
 		return "its token has ended", false
-	case s.proven(facts, w.token, w) && known[len(known)-1].kind == simGone:
+	case s.proven(facts, w.token, w) && known[len(known)-1].kind == simGone && !s.endedButByTheClock(w):
 		return "Seam has said for a minute that there is no such session", false
 	}
-	return "", s.seam.takes(w.token) && !facts.doubted(s.operator, s.seam.tokens[w.token]) && (earliest == nil || earliest.After(now))
+	return "", (w.ends == nil || w.ends.After(now)) && s.seam.takes(w.token) && !facts.doubted(s.operator, s.seam.tokens[w.token]) && (earliest == nil || earliest.After(now))
+}
+
+// endedButByTheClock says whether a token has ended by what Seam said when it was written, and has not by a clock that was set back: it may
+// then be another session that Seam says is no more.
+func (s *simulation) endedButByTheClock(w *simWritten) bool {
+	return w.ends != nil && !w.ends.After(s.truth.Now()) && w.ends.After(s.wall.Now())
 }
 
 // ends are the earliest and the latest end that the operator may believe a token to have: Seam's last word, or, where that was
@@ -478,10 +547,7 @@ func (s *simulation) ends(f *simFacts, w *simWritten) (earliest, latest *time.Ti
 		if word.token != w.token {
 			continue
 		}
-		if word.ungranted {
-			continue
-		}
-		if told = append(told, word.ends); !word.lie && (word.kind != simEnded || !word.skewed && word.at.After(s.clockSetAt)) {
+		if told = append(told, word.ends); !word.lie && !word.ungranted && !word.skewed && (word.kind != simEnded || word.at.After(s.clockSetAt)) {
 			return extremes(told)
 		}
 	}
@@ -498,10 +564,10 @@ func (f *simFacts) doubted(by *simOperator, id string) bool {
 	doubts := []simQuestion{}
 	for _, w := range slices.Backward(f.known(by)) {
 		switch {
-		case w.ungranted:
-		case w.kind == simGood:
+		case w.ungranted && w.kind == simGood:
+		case w.kind == simGood && !w.ended():
 			return slices.Contains(doubts, w.question)
-		case w.kind == simGone || w.kind == simEnded && w.id == id:
+		case w.kind == simGone || w.kind > simGone && w.id == id: // which had ended, by the operator's clock or Seam's
 			doubts = append(doubts, w.question)
 		}
 	}
@@ -522,7 +588,7 @@ func (s *simulation) checkRest() {
 	session := s.api.session(pick(s, names...))
 	facts, held, w := s.facts(session.Name), s.api.secret(session.SecretName()), s.written[session.SecretName()]
 	next := session.Status.NextFetchTime
-	if !s.idle(session) || next == nil || !next.After(s.wall.Now()) || held == nil || w == nil || !reflect.DeepEqual(w.held, held) {
+	if session.DeletionTimestamp != nil || !s.idle(session) || next == nil || !next.After(s.wall.Now()) || held == nil || w == nil || !reflect.DeepEqual(w.held, held) {
 		return
 	}
 	s.tracef("  for nothing:")
@@ -545,6 +611,7 @@ func (s *simulation) settle() {
 		s.tracef("  %s", plan.do())
 	}
 	s.plans = nil
+	s.behavesWell()
 	heals(s, seamtest.Session{})
 	s.seam.addCredentials()
 	s.wall.SetTime(s.truth.Now())
@@ -563,6 +630,7 @@ func (s *simulation) settle() {
 		}
 	}
 	s.checkRest()
+	s.checkGone()
 	s.run(simResting)
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		if s.violation == "" {
@@ -570,6 +638,7 @@ func (s *simulation) settle() {
 		}
 	}
 	s.checkWorkspaceResting(workspace)
+	s.checkFarewells()
 	s.checkDeletion()
 }
 
@@ -583,15 +652,22 @@ func (s *simulation) shouldBeReady(session *v1alpha1.SeamClientSession) bool {
 	}
 	writable := held == nil || (ownedBy(held, session) || adoptable(held, session)) &&
 		string(held.Type) == session.Spec.Secret.Type && (held.Immutable == nil || !*held.Immutable)
-	return !session.Spec.Suspend && writable && found != nil && s.granted(s.operator, s.question(session)) &&
-		(found.ExpiresAt.IsZero() || found.ExpiresAt.After(s.truth.Now().Add(4*24*time.Hour)))
+	if session.DeletionTimestamp != nil || session.Spec.Suspend || !writable || !s.granted(s.operator, s.question(session), session.Spec.Provision) {
+		return false
+	}
+	if session.Spec.Provision != nil {
+		return s.shouldBeProvided(session)
+	}
+	return found != nil && !s.churns(session, found) && (found.ExpiresAt.IsZero() || found.ExpiresAt.After(s.truth.Now().Add(4*24*time.Hour)))
 }
 
 func (s *simulation) checkSettled(session *v1alpha1.SeamClientSession) {
 	held, want := s.api.secret(session.SecretName()), s.seam.truly(s.question(session))
 	switch {
 	case !meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionReady) || session.Status.ObservedGeneration != session.Generation:
-		s.violate(6, "%s is not Ready: %s", session.Name, summary(&session.Status))
+		s.violate(6, "%s is not Ready: %s, %s", session.Name, summary(&session.Status), provisioning(session))
+	case session.Spec.Provision != nil:
+		s.checkProvided(session)
 	case held == nil || tokenIn(held) != want.Token:
 		s.violate(6, "%s has not the token %s in its Secret", session.Name, want.Token)
 	}
@@ -606,6 +682,11 @@ func (s *simulation) checkSettled(session *v1alpha1.SeamClientSession) {
 
 func (s *simulation) checkResting(session *v1alpha1.SeamClientSession, before simFacts) {
 	facts, interval := s.facts(session.Name), simInterval
+	if session.Spec.Provision != nil {
+		s.checkProvided(session)
+		s.checkProvidedResting(session, before)
+		return
+	}
 	if session.Spec.RefreshInterval != nil {
 		interval = session.Spec.RefreshInterval.Duration
 	}

@@ -37,6 +37,15 @@ type simSeam struct {
 	tokens map[string]string // the session of every token that there ever was
 	lies   []simLie
 	slow   time.Duration
+	// behaviour is what it does where it is unknown what Seam does.
+	behaviour seamtest.Behaviour
+}
+
+// behave changes what Seam does from now on.
+func (m *simSeam) behave(behaviour seamtest.Behaviour) {
+	behaviour.TokenPrefix = simTokenPrefix + "made_"
+	m.behaviour = behaviour
+	m.Behave(behaviour)
 }
 
 // simLie changes one answer.
@@ -71,6 +80,7 @@ var (
 func newSimSeam(clock clock.PassiveClock) *simSeam {
 	m := &simSeam{Server: seamtest.New(clock), clock: clock, tokens: map[string]string{}}
 	m.addCredentials()
+	m.behave(seamtest.Behaviour{})
 	return m
 }
 
@@ -97,28 +107,49 @@ func (m *simSeam) put(session seamtest.Session) {
 	m.Put(session)
 }
 
+// learn takes note of sessions and tokens that Seam has made itself for a user.
+func (m *simSeam) learn(key string) []seamtest.Session {
+	sessions := m.Sessions(key)
+	for _, session := range sessions {
+		if !slices.Contains(m.ids, session.ID) {
+			m.ids = append(m.ids, session.ID)
+		}
+		m.tokens[session.Token] = session.ID
+	}
+	return sessions
+}
+
 // takes says whether Seam would take a token now. As everywhere, the second in which it ends is not counted.
 func (m *simSeam) takes(token string) bool {
 	session, found := m.Session(m.tokens[token])
-	return token != "" && found && session.Token == token &&
+	return token != "" && found && session.Token == token && session.RevokedAt.IsZero() &&
 		(session.ExpiresAt.IsZero() || session.ExpiresAt.Truncate(time.Second).After(m.clock.Now()))
 }
 
 // simQuestion is what Seam is asked: with which value of a credential, and for what.
 type simQuestion struct{ credential, workspace, id, key string }
 
+// opens is the workspace that a question is asked in; empty where the credential does not open it.
+func (q simQuestion) opens() string {
+	opens := simOpens[q.credential]
+	switch {
+	case len(opens) == 0, q.workspace != "" && !slices.Contains(opens, q.workspace), q.workspace == "" && len(opens) > 1:
+		return ""
+	case q.workspace == "":
+		return opens[0]
+	}
+	return q.workspace
+}
+
 // truly is what Seam holds for a question; nil for nothing.
 func (m *simSeam) truly(q simQuestion) *seamtest.Session {
-	opens := simOpens[q.credential]
-	if len(opens) == 0 || q.workspace != "" && !slices.Contains(opens, q.workspace) || q.workspace == "" && len(opens) > 1 {
-		return nil
-	}
-	if q.workspace == "" {
-		q.workspace = opens[0]
-	}
+	workspace := q.opens()
 	for _, id := range m.ids {
 		found, ok := m.Session(id)
-		if ok && found.WorkspaceID == q.workspace && (id == q.id || q.key != "" && found.UserIdentifierKey == q.key) {
+		if ok && found.WorkspaceID == workspace && (id == q.id || q.key != "" && found.UserIdentifierKey == q.key) {
+			if m.behaviour.RevokedNotFound && !found.RevokedAt.IsZero() {
+				return nil
+			}
 			return &found
 		}
 	}
@@ -147,6 +178,9 @@ func (s *simulation) question(session *v1alpha1.SeamClientSession) (q simQuestio
 // simWord is what Seam said to an object.
 type simWord struct {
 	kind     simKind
+	path     string
+	heard    time.Time        // by mono
+	held     seamtest.Session // as it was at Seam then
 	question simQuestion
 	at       time.Time // when Seam said it, by truth
 	id       string
@@ -157,9 +191,11 @@ type simWord struct {
 	// skewed says that the clocks were apart then.
 	skewed bool
 	// by is the process that was told, saved that it has written down what came of it, and lost that it came too late. One that is
-	// ungranted can't be used any more: it says that there is a session, and not that the token which is there is the one.
+	// ungranted, or overtaken by an edit of the object, can't be used any more: it says that there is a session, and not that the token which is there is the one.
 	by                     *simOperator
 	saved, lost, ungranted bool
+	// gaveUp, late and used say that whoever asked gave up, was frozen meanwhile, or has made or extended a session for it.
+	gaveUp, late, used bool
 }
 
 type simKind int
@@ -190,7 +226,7 @@ func (q simQuestion) hear(status int, body []byte, now time.Time) (w simWord) {
 	}
 	session := answer.Session
 	switch {
-	case status == http.StatusNotFound && answer.Error.Type == "client_session_not_found":
+	case status == http.StatusNotFound && answer.Error.Type == "client_session_not_found": // which says nothing elsewhere than in get
 		w.kind = simGone
 	case status != http.StatusOK || session == nil || answer.OK != nil && !*answer.OK || session.Token == "":
 	case !q.isAnsweredBy(session.ID, session.Key, session.Space):
@@ -204,6 +240,9 @@ func (q simQuestion) hear(status int, body []byte, now time.Time) (w simWord) {
 	}
 	return w
 }
+
+// ended says whether Seam told of a session that had ended by its own clock.
+func (w *simWord) ended() bool { return w.ends != nil && !w.ends.After(w.at) }
 
 // isAnsweredBy says whether a session is what was asked for.
 func (q simQuestion) isAnsweredBy(id, key, workspace string) bool {
@@ -222,33 +261,42 @@ type simCall struct {
 	began    time.Time // by the operator's clock
 	until    time.Time // by mono
 	path     string
-	response *httptest.ResponseRecorder
-	aborted  bool
-	done     chan struct{}
+	asked    simAsked
+	// before and after are the sessions of the user that there were when Seam was asked for one.
+	before, after []seamtest.Session
+	response      *httptest.ResponseRecorder
+	aborted       bool
+	gaveUp        bool // who asked does not wait for it any more
+	done          chan struct{}
+}
+
+// simAsked is the body of a request.
+type simAsked struct {
+	ID   string    `json:"client_session_id"`
+	Key  string    `json:"user_identifier_key"`
+	Ends time.Time `json:"expires_at"`
 }
 
 // RoundTrip implements http.RoundTripper: it is the network between one operator and Seam.
 func (o *simOperator) RoundTrip(request *http.Request) (*http.Response, error) {
 	s, attempt := o.sim, attemptOf(request.Context())
 	call := &simCall{attempt: attempt, began: s.wall.Now(), path: request.URL.Path, done: make(chan struct{})}
-	var asked struct {
-		ID  string `json:"client_session_id"`
-		Key string `json:"user_identifier_key"`
-	}
 	body, err := io.ReadAll(request.Body)
-	if err := errors.Join(err, json.Unmarshal(body, &asked)); err != nil {
+	if err := errors.Join(err, json.Unmarshal(body, &call.asked)); err != nil {
 		return nil, err
 	}
 	request.Body = io.NopCloser(bytes.NewReader(body))
 	credential := strings.TrimPrefix(request.Header.Get("Authorization"), "Bearer ")
-	call.question = simQuestion{credential, request.Header.Get("Seam-Workspace"), asked.ID, asked.Key}
+	call.question = simQuestion{credential, request.Header.Get("Seam-Workspace"), call.asked.ID, call.asked.Key}
 	s.asking(call)
 	call.serve(s.seam, request)
+	s.changed(call)
 	call.until = s.mono.Now().Add(min(s.latency(), simCallTimeout))
 	s.calls = append(s.calls, call)
 	select {
 	case <-call.done:
 	case <-request.Context().Done():
+		call.gaveUp = true
 		return nil, request.Context().Err()
 	}
 	if call.response == nil || call.aborted && call.response.Body.Len() == 0 {
@@ -283,7 +331,13 @@ func (w simWriter) Write(p []byte) (int, error) {
 
 // serve has Seam answer, and changes that where it is to lie. An answer may break off.
 func (c *simCall) serve(m *simSeam, request *http.Request) {
-	c.response = httptest.NewRecorder()
+	c.response, c.before = httptest.NewRecorder(), m.Sessions(c.question.key)
+	if c.path == deletePath {
+		c.before = nil
+		if session, ok := m.Session(c.question.id); ok {
+			c.before = []seamtest.Session{session}
+		}
+	}
 	func() {
 		defer func() {
 			if err := recover(); err != nil && err != http.ErrAbortHandler { //nolint:errorlint // what was panicked with
@@ -294,6 +348,7 @@ func (c *simCall) serve(m *simSeam, request *http.Request) {
 		}()
 		m.Handler().ServeHTTP(simWriter{c.response}, request)
 	}()
+	c.after = m.learn(c.question.key)
 	var answer struct {
 		Session map[string]any `json:"client_session"`
 	}
@@ -307,9 +362,10 @@ func (c *simCall) serve(m *simSeam, request *http.Request) {
 	}
 	heard := c.question.hear(c.response.Code, c.response.Body.Bytes(), m.clock.Now())
 	held, _ := m.Session(heard.id)
+	c.word.held = held
 	c.word.fresh, c.word.at = m.takes(heard.token), m.clock.Now()
 	ends := held.ExpiresAt.Truncate(time.Second)
-	c.word.lie = heard.kind == simGone && m.truly(c.question) != nil ||
+	c.word.lie = heard.kind == simGone && m.truly(c.question) != nil || heard.kind > simGone && !held.RevokedAt.IsZero() ||
 		heard.kind > simGone && (heard.ends == nil) != ends.IsZero() || heard.ends != nil && !heard.ends.Equal(ends)
 }
 
@@ -321,15 +377,24 @@ func (s *simulation) deliver(call *simCall) {
 		call.response = nil
 	} else if !call.aborted {
 		w = call.question.hear(call.response.Code, call.response.Body.Bytes(), s.wall.Now())
-		s.holdBack(call)
+		if !call.gaveUp {
+			s.holdBack(call)
+		}
 	}
-	w.at, w.by, w.lie, w.fresh = call.word.at, call.attempt.by, call.word.lie, call.word.fresh
+	if w.kind == simGone && call.path != getPath {
+		w.kind = simOther
+	}
+	w.at, w.by, w.lie, w.fresh, w.held = call.word.at, call.attempt.by, call.word.lie, call.word.fresh, call.word.held
+	w.path, w.heard, w.gaveUp = call.path, s.mono.Now(), call.gaveUp
+	w.late = s.wall.Now().Sub(call.began) > longestCall+time.Second
 	w.skewed = s.wall.Now().Sub(s.truth.Now()).Abs() > simSkew
-	w.ungranted = w.kind > simGone && call.attempt.by.ungranted(call.question)
-	w.lost = s.wall.Now().Sub(call.began).Abs() > simCallTimeout+time.Second
-	if ofSession {
+	w.ungranted = w.kind > simGone && (call.attempt.by.ungranted(call.question, call.attempt.provision()) || call.attempt.overtaken())
+	w.lost = s.wall.Now().Sub(call.began).Abs() > simCallTimeout+time.Second || call.gaveUp
+	if ofSession && (call.path == getPath || call.path == getOrCreatePath) {
 		facts.words, call.attempt.word = append(facts.words, &w), &w
-		s.tracef("  %s has an answer: %s", call.attempt.name, w)
+		facts.answered(&w)
+		s.noteMade(call, &w)
+		s.tracef("  %s has an answer from %s: %s", call.attempt.name, call.path, w)
 	} else if call.response != nil {
 		s.tracef("  %s has an answer: %d", call.path, call.response.Code)
 	}

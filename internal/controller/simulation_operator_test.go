@@ -87,7 +87,7 @@ func (s *simulation) startOperator(behind int) {
 		panic(err)
 	}
 	live := simClient{o: o, live: true}
-	o.r = New(simClient{o: o}, live, live, simRecorder{s.says}, Options{Seam: seamClient, Workers: 16, Clock: clock})
+	o.r = New(simClient{o: o}, live, live, simRecorder{s}, Options{Seam: seamClient, Workers: 16, Clock: clock})
 	o.w = NewWorkspaceReconciler(o.r, live)
 	if err := errors.Join(o.r.start(o.ctx, o.queue), o.w.start(o.ctx, o.queue)); err != nil {
 		panic(err)
@@ -240,8 +240,8 @@ func (c simClient) Get(ctx context.Context, key client.ObjectKey, object client.
 	return nil
 }
 
-// List implements client.Reader. Whatever index is named, there is one for each kind: of the SeamWorkspace that a session
-// names, and of the owners of a Secret.
+// List implements client.Reader. The indices are of the SeamWorkspace that a session names, or of the client session of its
+// status, and of the owners of a Secret.
 func (c simClient) List(_ context.Context, list client.ObjectList, opts ...client.ListOption) error {
 	kind := kindSecret
 	if _, ok := list.(*v1alpha1.SeamClientSessionList); ok {
@@ -275,7 +275,9 @@ func wanted(opts []client.ListOption) func(client.Object) bool {
 			return true
 		}
 		field := options.FieldSelector.Requirements()[0]
-		if session, ok := object.(*v1alpha1.SeamClientSession); ok {
+		if session, ok := object.(*v1alpha1.SeamClientSession); ok && field.Field == indexSession {
+			return session.Status.ClientSessionID == field.Value
+		} else if ok {
 			return session.Workspace().String() == field.Value
 		}
 		if field.Field == "metadata.name" {
@@ -313,7 +315,7 @@ func (c simClient) Patch(ctx context.Context, object client.Object, patch client
 	if len((&client.PatchOptions{}).ApplyOptions(opts).DryRun) > 0 {
 		return nil
 	}
-	return c.write(ctx, "patch", object, func(object client.Object) error { return c.o.sim.api.patch(object, patch) })
+	return c.write(ctx, "patch", object, func(object client.Object) error { return c.o.sim.api.patch(object, patch, false) })
 }
 
 // Delete implements client.Writer.
@@ -335,8 +337,8 @@ type simStatus struct {
 
 // Patch implements client.SubResourceWriter.
 func (w simStatus) Patch(ctx context.Context, object client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
-	return w.c.write(ctx, "patch", object, func(object client.Object) error {
-		return w.c.o.sim.api.patch(object, patch)
+	return w.c.write(ctx, "patch status", object, func(object client.Object) error {
+		return w.c.o.sim.api.patch(object, patch, true)
 	})
 }
 
@@ -489,14 +491,17 @@ func (c simClock) Now() time.Time { return c.wall.Now() }
 func (c simClock) Since(t time.Time) time.Duration { return c.wall.Since(t) }
 
 // simRecorder is an event recorder.
-type simRecorder struct{ say func(prefix, line string) }
+type simRecorder struct{ sim *simulation }
 
 // Eventf implements recorder.EventRecorder.
-func (r simRecorder) Eventf(_, _ runtime.Object, kind, reason, _, note string, args ...any) {
-	r.say(kind+" "+reason, fmt.Sprintf(note, args...))
+func (r simRecorder) Eventf(about, _ runtime.Object, kind, reason, _, note string, args ...any) {
+	r.sim.says(kind+" "+reason, fmt.Sprintf(note, args...))
+	if session, ok := about.(*v1alpha1.SeamClientSession); ok && reason == eventSessionLeftBehind {
+		r.sim.leftBehind(session)
+	}
 }
 
 // AnnotatedEventf implements recorder.EventRecorder.
 func (r simRecorder) AnnotatedEventf(_, _ runtime.Object, _ map[string]string, kind, reason, _, note string, args ...any) {
-	r.say(kind+" "+reason, fmt.Sprintf(note, args...))
+	r.sim.says(kind+" "+reason, fmt.Sprintf(note, args...))
 }

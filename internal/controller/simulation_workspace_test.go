@@ -31,6 +31,9 @@ var (
 	simGrants = [][]v1alpha1.Grant{
 		{simGrant(simNamespace)}, {simGrant("garage", simNamespace)},
 		{simGrant(simNamespace, "user_hush_1", "user_hush_3")}, {simGrant("garage"), simGrant(simNamespace, "user_hush_2")},
+		{simAllowing(simGrant(simNamespace))}, {simAllowing(simGrant(simNamespace), "account1")},
+		{simAllowing(simGrant(simNamespace, "user_hush_1", "user_hush_2"), "account1", "account2"), simGrant(simNamespace)},
+		{simAllowing(simGrant("garage")), simGrant(simNamespace)}, {simAllowing(simGrant(simNamespace, "user_hush_3"))},
 		{simGrant("sho"), simGrant(simNamespace, "hush_1", "user_hush_11")}, {simGrant("garage"), simGrant("shop-2")}, nil,
 	}
 	simBehaviours = []seamtest.Behaviour{
@@ -103,8 +106,7 @@ func (s *simulation) putWorkspace(workspace *v1alpha1.SeamWorkspace) string {
 func failEvents(s *simulation, _ seamtest.Session) string {
 	fault := pick(s, seamtest.Forbidden, seamtest.Forbidden, pick(s, seamtest.Faults...))
 	if fault.Name == seamtest.Hang.Name || s.chance(50) {
-		behaviour := pick(s, simBehaviours...)
-		s.seam.Behave(behaviour)
+		behaviour := s.tellEvents()
 		return fmt.Sprintf("tells its events so: %+v", behaviour)
 	}
 	path := pick(s, simEventsPath, simEventsPath, simWorkspacePath)
@@ -112,35 +114,45 @@ func failEvents(s *simulation, _ seamtest.Session) string {
 	return fmt.Sprintf("fails on %s with %q", path, fault)
 }
 
+// tellEvents changes how Seam tells its events.
+func (s *simulation) tellEvents() seamtest.Behaviour {
+	told, behaviour := pick(s, simBehaviours...), s.seam.behaviour
+	behaviour.EventsTwice, behaviour.NewestFirst = told.EventsTwice, told.NewestFirst
+	behaviour.EventDelay, behaviour.EventAhead = told.EventDelay, told.EventAhead
+	s.seam.behave(behaviour)
+	return told
+}
+
 // byWorkspace says whether a question is asked with a credential of the SeamWorkspace's.
 func (q simQuestion) byWorkspace() bool { return strings.Contains(q.credential, "platform") }
 
-// granted says whether the namespace may ask a question: by what there is, or by what there was and a process is yet to be shown.
-func (s *simulation) granted(by *simOperator, q simQuestion) bool {
+// granted says whether the namespace may ask a question, for a session that may be one to provide: by what there is, or by what
+// there was and a process is yet to be shown.
+func (s *simulation) granted(by *simOperator, q simQuestion, spec *v1alpha1.Provision) bool {
 	states := []client.Object{s.api.get(simKey{kindWorkspace, simWorkspace})}
 	for _, change := range s.api.history[kindWorkspace][by.position[kindWorkspace]:] {
 		states = append(states, change.before)
 	}
-	return !q.byWorkspace() || slices.ContainsFunc(states, q.grantedBy)
+	return !q.byWorkspace() || slices.ContainsFunc(states, func(state client.Object) bool { return q.grantedBy(state, spec) })
 }
 
 // ungranted says whether the namespace may not ask a question by what a process is shown.
-func (o *simOperator) ungranted(q simQuestion) bool {
-	return q.byWorkspace() && !q.grantedBy(o.cache[simKey{kindWorkspace, simWorkspace}])
+func (o *simOperator) ungranted(q simQuestion, spec *v1alpha1.Provision) bool {
+	return q.byWorkspace() && !q.grantedBy(o.cache[simKey{kindWorkspace, simWorkspace}], spec)
 }
 
-func (q simQuestion) grantedBy(state client.Object) bool {
+func (q simQuestion) grantedBy(state client.Object, spec *v1alpha1.Provision) bool {
 	workspace, ok := state.(*v1alpha1.SeamWorkspace)
 	return ok && slices.ContainsFunc(workspace.Spec.Grants, func(grant v1alpha1.Grant) bool {
 		prefixes := grant.UserIdentifierKeyPrefixes
-		return slices.Contains(grant.Namespaces.Names, simNamespace) && (len(prefixes) == 0 ||
+		return slices.Contains(grant.Namespaces.Names, simNamespace) && allows(grant, spec) && (len(prefixes) == 0 ||
 			slices.ContainsFunc(prefixes, func(prefix v1alpha1.KeyPrefix) bool { return strings.HasPrefix(q.key, string(prefix)) }))
 	})
 }
 
 // checkGranted is invariant 8, of something that an attempt does with the answer to a question.
 func (s *simulation) checkGranted(attempt *simAttempt, q simQuestion, what string) {
-	if !s.granted(attempt.by, q) {
+	if !s.granted(attempt.by, q, attempt.provision()) {
 		s.violate(8, "%s %s by %v, which is not granted", attempt.name, what, q)
 	}
 }
@@ -184,15 +196,18 @@ func (s *simulation) wroteWorkspace(before, after *v1alpha1.SeamWorkspace) {
 
 // checkUngranted is invariant 6, for a session that the SeamWorkspace does not grant.
 func (s *simulation) checkUngranted(session *v1alpha1.SeamClientSession) {
+	if session.DeletionTimestamp != nil {
+		return
+	}
 	ref, q := session.Spec.WorkspaceRef, s.question(session)
 	readable := session.Spec.UserIdentifierKeySecretRef == nil || slices.Contains(append(simKeys, simTypos[0]), q.key)
 	q.credential = "platform" // whatever there is by now
-	if ref == nil || session.Spec.Suspend || !readable || ref.Name == simWorkspace && s.granted(s.operator, q) {
+	if ref == nil || session.Spec.Suspend || !readable || ref.Name == simWorkspace && s.granted(s.operator, q, session.Spec.Provision) {
 		return
 	}
 	said := []string{v1alpha1.ReasonNotGranted}
-	if session.Spec.UserIdentifierKeySecretRef != nil { // which is not read for a template, or a Secret, that is wrong
-		said = append(said, v1alpha1.ReasonTemplateInvalid, v1alpha1.ReasonSecretConflict)
+	if session.Spec.UserIdentifierKeySecretRef != nil { // which is not read for a template, or a Secret, that is wrong, nor again for a workspace that is
+		said = append(said, v1alpha1.ReasonTemplateInvalid, v1alpha1.ReasonSecretConflict, v1alpha1.ReasonWorkspaceNotReady)
 	}
 	synced := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionSynced)
 	if synced == nil || !slices.Contains(said, synced.Reason) {
@@ -251,11 +266,11 @@ func (s *simulation) checkDeletion() {
 	}
 	s.prepareDeletion(simSessions[0])
 	s.run(2 * time.Minute)
-	behaviour, session := pick(s, simBehaviours...), s.api.session(simSessions[0])
+	session := s.api.session(simSessions[0])
 	if !meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionReady) {
 		s.violate(6, "%s is not Ready: %s", session.Name, summary(&session.Status))
 	}
-	s.seam.Behave(behaviour)
+	behaviour := s.tellEvents()
 	s.seam.Delete(session.Spec.ClientSessionID)
 	s.tracef("Seam deletes %s, and tells its events so: %+v", session.Spec.ClientSessionID, behaviour)
 	s.caused()
@@ -282,7 +297,7 @@ func (s *simulation) prepareDeletion(name string) {
 	workspace.Spec, workspace.Spec.Grants = spec, simGrants[0]
 	s.putWorkspace(workspace)
 	s.setReference(simWorkspace, v1alpha1.DefaultCredentialKey, simPlatformCredentials[0])
-	s.seam.Behave(seamtest.Behaviour{})
+	s.seam.behave(seamtest.Behaviour{})
 	s.seam.put(seamtest.Session{ID: "cst_last", WorkspaceID: seamtest.Workspace1, Token: s.newToken(), CreatedAt: s.truth.Now()})
 	for _, kind := range []string{kindSession, kindSecret} {
 		if former := s.api.get(simKey{kind, name}); former != nil {

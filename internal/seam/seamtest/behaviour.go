@@ -4,6 +4,8 @@ import "time"
 
 // Behaviour is what the server does where it is unknown what Seam does. The zero Behaviour is what is likeliest.
 type Behaviour struct {
+	// TokenPrefix is what the tokens begin with that the server makes; empty for seam_cst1.
+	TokenPrefix string
 	// ExtendingChangesToken gives a session that is extended or revived another token.
 	ExtendingChangesToken bool
 	// Existing is what /client_sessions/get_or_create does if the user has a session that has not ended.

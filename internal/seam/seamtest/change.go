@@ -86,7 +86,7 @@ func (x *exchange) apply(session *Session, existing bool) {
 	}
 	if existing && b.ExtendingChangesToken {
 		x.server.created++
-		session.Token = fmt.Sprintf("seam_cst1%s_%d", session.ID, x.server.created)
+		session.Token = fmt.Sprintf("%s%s_%d", b.tokenPrefix(), session.ID, x.server.created)
 	}
 	session.ConnectedAccountIDs = b.list(session.ConnectedAccountIDs, request.ConnectedAccountIDs)
 	session.ConnectWebviewIDs = b.list(session.ConnectWebviewIDs, request.ConnectWebviewIDs)
@@ -96,6 +96,14 @@ func (x *exchange) apply(session *Session, existing bool) {
 	case b.OmittedClears:
 		session.UserIdentityID = ""
 	}
+}
+
+// tokenPrefix is what tokens begin with.
+func (b *Behaviour) tokenPrefix() string {
+	if b.TokenPrefix == "" {
+		return "seam_cst1"
+	}
+	return b.TokenPrefix
 }
 
 // list is what becomes of a list of a session by a request, in which it is nil if it was left out.

@@ -165,7 +165,7 @@ func (s *Server) newSession() Session {
 	s.created++
 	id := fmt.Sprintf("cst_%d", s.created)
 	now := s.clock.Now()
-	return Session{ID: id, WorkspaceID: Workspace1, Token: "seam_cst1" + id, CreatedAt: now, ExpiresAt: now.Add(year)}
+	return Session{ID: id, WorkspaceID: Workspace1, Token: s.behaviour.tokenPrefix() + id, CreatedAt: now, ExpiresAt: now.Add(year)}
 }
 
 // position is where the session of an ID is; -1 if there is none. The lock is held.
