@@ -273,6 +273,12 @@ func (r *Reconciler) leaveBehind(ctx context.Context, session *v1alpha1.SeamClie
 		r.tellOf(ctx, session, corev1.EventTypeWarning, eventSessionLeftBehind,
 			fmt.Sprintf("client session %s stays at Seam until it ends: %s", id, cause))
 	}
+	if lifecycle.MayHaveMade(session) {
+		r.leftBehind()
+		r.tellOf(ctx, session, corev1.EventTypeWarning, eventSessionLeftBehind, fmt.Sprintf(
+			"a client session that was asked for at %s, and of which no answer told, stays at Seam until it ends if it was made: %s",
+			session.Status.Provisioned.RequestedTime.UTC().Format(time.RFC3339), cause))
+	}
 }
 
 // tellOf says what became of a client session, as an event and in the log.

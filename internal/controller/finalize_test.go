@@ -177,6 +177,22 @@ var _ = Describe("A provisioned session whose object is deleted", func() {
 		Expect(w.seam.Sessions(janeKey)).To(BeEmpty())
 	})
 
+	It("is said to be left behind, perhaps, where the answer that it was made was lost and the credential is gone", func() {
+		w := newWorld()
+		left := 0
+		w.r.leftBehind = func() { left++ }
+		w.seam.FailRoute(getOrCreatePath, seamtest.Outage.AfterActing())
+		w.create("jane", provisioned(janeKey, deleting))
+		w.settle("jane")
+		Expect(api.Delete(w.ctx, w.secret("seam"))).To(Succeed())
+		w.clock.Step(time.Minute)
+		w.delete("jane")
+		Expect(w.isGone("jane")).To(BeTrue())
+		w.theSession(janeKey)
+		Expect(w.eventReasons()).To(ContainElement("SessionLeftBehind"))
+		Expect(left).To(Equal(1))
+	})
+
 	It("is not made before the API server has taken that it is about to be", func() {
 		w := newWorld()
 		w.interfere = func(_ string, object client.Object) error {
