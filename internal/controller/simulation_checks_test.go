@@ -258,11 +258,10 @@ func (f *simFacts) save(by *simOperator) {
 
 // wrote checks a write of the operator that took effect.
 func (s *simulation) wrote(attempt *simAttempt, verb string, before, after client.Object) {
-	name, facts := attempt.name, s.facts(attempt.name)
 	if before != nil && after != nil {
 		same := after.DeepCopyObject().(client.Object)
 		if same.SetResourceVersion(before.GetResourceVersion()); reflect.DeepEqual(before, same) {
-			s.violate(4, "a write for %s changes nothing", name)
+			s.violate(4, "a write for %s changes nothing", attempt.name)
 		}
 	}
 	if workspace, ok := after.(*v1alpha1.SeamWorkspace); ok {
@@ -274,17 +273,29 @@ func (s *simulation) wrote(attempt *simAttempt, verb string, before, after clien
 		return
 	}
 	if session, ok := after.(*v1alpha1.SeamClientSession); ok {
-		s.noteRequest(session)
-		if was := before.(*v1alpha1.SeamClientSession).Status; attempt.word != nil && attempt.word.kind > simGone &&
-			(was.ClientSessionID != session.Status.ClientSessionID || !was.ExpiresAt.Equal(session.Status.ExpiresAt)) {
-			s.checkGranted(attempt, attempt.word.question, "says in its status what it was told")
-		}
-		facts.statuses++
-		facts.save(attempt.by)
-		s.tracef("    %s", summary(&session.Status))
+		s.wroteStatus(attempt, before.(*v1alpha1.SeamClientSession), session)
 		return
 	}
-	facts.secrets++
+	s.wroteSecret(attempt, verb, before, after)
+}
+
+// wroteStatus checks a write of a session's status.
+func (s *simulation) wroteStatus(attempt *simAttempt, before, session *v1alpha1.SeamClientSession) {
+	facts, was := s.facts(attempt.name), before.Status
+	s.noteRequest(session)
+	if attempt.word != nil && attempt.word.kind > simGone &&
+		(was.ClientSessionID != session.Status.ClientSessionID || !was.ExpiresAt.Equal(session.Status.ExpiresAt)) {
+		s.checkGranted(attempt, attempt.word.question, "says in its status what it was told")
+	}
+	facts.statuses++
+	facts.save(attempt.by)
+	s.tracef("    %s", summary(&session.Status))
+}
+
+// wroteSecret checks a write of a Secret.
+func (s *simulation) wroteSecret(attempt *simAttempt, verb string, before, after client.Object) {
+	name := attempt.name
+	s.facts(name).secrets++
 	if before != nil {
 		s.checkOwner(name, verb, before.(*corev1.Secret))
 		s.checkNotLost(attempt, before.(*corev1.Secret), after)
@@ -500,17 +511,7 @@ func (s *simulation) checkTruth(session *v1alpha1.SeamClientSession) {
 	if last := s.lastSecret(session.SecretName()); session.Spec.Suspend && last != nil && last.Labels[v1alpha1.LabelManagedBy] != v1alpha1.ManagedBy {
 		return // nobody watches it, nor puts that right
 	}
-	why, good := "", false
-	switch {
-	case held == nil || tokenIn(held) == "":
-		why = "there is no token in its Secret"
-	case w == nil || w.by != session.Name || !reflect.DeepEqual(w.held.Data, held.Data):
-		why = "what is in its Secret was not written for it"
-	case !reflect.DeepEqual(w.spec, asked(session)):
-		why = "the token in its Secret is not for its spec"
-	default:
-		why, good = s.judge(s.facts(session.Name), w)
-	}
+	why, good := s.judgeHeld(session, held, w)
 	ready := meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionReady)
 	if ready && why != "" && !unwritable(session) {
 		s.violate(2, "%s is Ready, and %s: %s", session.Name, why, summary(&session.Status))
@@ -518,6 +519,19 @@ func (s *simulation) checkTruth(session *v1alpha1.SeamClientSession) {
 	if !ready && good && len(session.Status.Conditions) > 0 && w.uid == session.UID && untouched(w.held, held) {
 		s.violate(2, "%s is not Ready, and its Secret holds a good token: %s", session.Name, summary(&session.Status))
 	}
+}
+
+// judgeHeld says that of what is in the Secret of a session, w being what was written there.
+func (s *simulation) judgeHeld(session *v1alpha1.SeamClientSession, held *corev1.Secret, w *simWritten) (why string, good bool) {
+	switch {
+	case held == nil || tokenIn(held) == "":
+		return "there is no token in its Secret", false
+	case w == nil || w.by != session.Name || !reflect.DeepEqual(w.held.Data, held.Data):
+		return "what is in its Secret was not written for it", false
+	case !reflect.DeepEqual(w.spec, asked(session)):
+		return "the token in its Secret is not for its spec", false
+	}
+	return s.judge(s.facts(session.Name), w)
 }
 
 // judge says why a token can't be used, and whether nothing at all speaks against it. It may be neither.
@@ -586,18 +600,24 @@ func (s *simulation) checkRest() {
 		return
 	}
 	session := s.api.session(pick(s, names...))
-	facts, held, w := s.facts(session.Name), s.api.secret(session.SecretName()), s.written[session.SecretName()]
-	next := session.Status.NextFetchTime
-	if session.DeletionTimestamp != nil || !s.idle(session) || next == nil || !next.After(s.wall.Now()) || held == nil || w == nil || !reflect.DeepEqual(w.held, held) {
+	if !s.rests(session) {
 		return
 	}
 	s.tracef("  for nothing:")
+	facts := s.facts(session.Name)
 	calls, writes := facts.calls, facts.statuses+facts.secrets
 	facts.budgets[1].left++
 	s.operator.reconcile(session.Name)
 	if facts.calls != calls || facts.statuses+facts.secrets != writes {
 		s.violate(7, "a reconcile of %s for nothing asks or writes: %s", session.Name, summary(&s.api.session(session.Name).Status))
 	}
+}
+
+// rests says whether there is nothing to do for a session.
+func (s *simulation) rests(session *v1alpha1.SeamClientSession) bool {
+	held, w, next := s.api.secret(session.SecretName()), s.written[session.SecretName()], session.Status.NextFetchTime
+	return session.DeletionTimestamp == nil && s.idle(session) && next != nil && next.After(s.wall.Now()) &&
+		held != nil && w != nil && reflect.DeepEqual(w.held, held)
 }
 
 // settle is invariant 6: faults end, and after a while everything is as it should be, and stays so.
@@ -642,17 +662,22 @@ func (s *simulation) settle() {
 	s.checkDeletion()
 }
 
-// shouldBeReady says whether there is all that it takes for a session to be Ready now and for long.
-func (s *simulation) shouldBeReady(session *v1alpha1.SeamClientSession) bool {
-	held, found := s.api.secret(session.SecretName()), s.seam.truly(s.question(session))
+// writable says whether the Secret of a session can be written.
+func (s *simulation) writable(session *v1alpha1.SeamClientSession) bool {
 	for _, template := range session.Spec.Secret.Template {
 		if template == simBadTemplate {
 			return false
 		}
 	}
-	writable := held == nil || (ownedBy(held, session) || adoptable(held, session)) &&
+	held := s.api.secret(session.SecretName())
+	return held == nil || (ownedBy(held, session) || adoptable(held, session)) &&
 		string(held.Type) == session.Spec.Secret.Type && (held.Immutable == nil || !*held.Immutable)
-	if session.DeletionTimestamp != nil || session.Spec.Suspend || !writable || !s.granted(s.operator, s.question(session), session.Spec.Provision) {
+}
+
+// shouldBeReady says whether there is all that it takes for a session to be Ready now and for long.
+func (s *simulation) shouldBeReady(session *v1alpha1.SeamClientSession) bool {
+	found := s.seam.truly(s.question(session))
+	if session.DeletionTimestamp != nil || session.Spec.Suspend || !s.writable(session) || !s.granted(s.operator, s.question(session), session.Spec.Provision) {
 		return false
 	}
 	if session.Spec.Provision != nil {

@@ -360,6 +360,11 @@ func (c *simCall) serve(m *simSeam, request *http.Request) {
 		}
 		c.response.Code, c.response.Body, m.lies = status, bytes.NewBuffer(encoded), m.lies[1:]
 	}
+	c.judge(m)
+}
+
+// judge notes what is true of an answer, which is what the network may lose.
+func (c *simCall) judge(m *simSeam) {
 	heard := c.question.hear(c.response.Code, c.response.Body.Bytes(), m.clock.Now())
 	held, _ := m.Session(heard.id)
 	c.word.held = held

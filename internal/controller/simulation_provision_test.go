@@ -373,6 +373,11 @@ func (s *simulation) checkMade(attempt *simAttempt, made seamtest.Session) {
 		}
 	}
 	s.made[made.ID] = &simMade{by: attempt.session.UID, of: made.UserIdentifierKey}
+	s.checkMadeIn(attempt, made)
+}
+
+// checkMadeIn is invariant 10, of the workspace that a session was made in.
+func (s *simulation) checkMadeIn(attempt *simAttempt, made seamtest.Session) {
 	wanted, was := attempt.session.Spec.WorkspaceID, ""
 	if live := s.api.session(attempt.name); live != nil && live.UID == attempt.session.UID {
 		was = live.Status.WorkspaceID
@@ -476,22 +481,31 @@ func (s *simulation) checkFarewell(attempt *simAttempt, gone *v1alpha1.SeamClien
 	if w := s.facts(gone.Name).fetched[attempt.by]; w != nil && w.kind == simGone && w.lie {
 		return // what it may have made was looked for, and Seam has erred
 	}
+	former := 0
+	if made := gone.Status.Provisioned; made != nil {
+		former = len(made.FormerClientSessionIDs)
+	}
 	for _, id := range s.seam.ids {
-		made, session, found := s.made[id], seamtest.Session{}, false
-		if made != nil {
-			session, found = s.seam.Session(id)
-		}
-		if !found || made.by != gone.UID || made.word == nil || !made.word.saved || s.left[gone.UID] || made.forgotten {
-			continue
-		}
-		if made := gone.Status.Provisioned; made != nil && len(made.FormerClientSessionIDs) == maxFormer || s.wasUsed(id, gone.Name) {
+		known := s.knownToHaveMade(gone.UID, id)
+		if !known || s.left[gone.UID] || former == maxFormer || s.wasUsed(id, gone.Name) {
 			continue // the oldest ones are forgotten; or it was another's a moment ago
 		}
 		// For each that it made before it is not known in which workspace that was.
+		session, _ := s.seam.Session(id)
 		if session.WorkspaceID == s.question(gone).opens() && session.ExpiresAt.After(s.truth.Now()) && s.usedBy(id, gone.Name, attempt.by) == "" {
 			s.violate(12, "%s goes, and %s stays: %+v", gone.Name, id, gone.Status.Provisioned)
 		}
 	}
+}
+
+// knownToHaveMade says whether an object made a session that is there, and has written that down.
+func (s *simulation) knownToHaveMade(uid types.UID, id string) bool {
+	made := s.made[id]
+	if made == nil || made.by != uid || made.word == nil || !made.word.saved || made.forgotten {
+		return false
+	}
+	_, found := s.seam.Session(id)
+	return found
 }
 
 // leftBehind notes that an event says that a session of an object stays at Seam, and checks that it has to.
