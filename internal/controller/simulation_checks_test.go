@@ -301,14 +301,21 @@ func (s *simulation) wroteSecret(attempt *simAttempt, verb string, before, after
 		s.checkNotLost(attempt, before.(*corev1.Secret), after)
 	}
 	secret := nonNil(after, before).GetName()
+	former := s.written[secret]
 	delete(s.written, secret)
 	if held, ok := after.(*corev1.Secret); ok {
 		w := &simWritten{by: name, token: tokenIn(held), held: held}
+		if former != nil && former.token == w.token {
+			w.ends = former.ends
+		}
 		if word := attempt.word; word != nil {
 			if was, ok := before.(*corev1.Secret); w.token == word.token && (!ok || tokenIn(was) != w.token) {
 				s.checkGranted(attempt, word.question, "is given a token")
 			}
-			w.ends, word.lost, word.saved = word.ends, false, true
+			if w.token == word.token {
+				w.ends = word.ends
+			}
+			word.lost, word.saved = false, true
 		}
 		if session := attempt.session; session != nil { // an edit that comes during the reconcile may come too late for it
 			w.uid, w.spec = session.UID, asked(session)

@@ -251,6 +251,10 @@ func (s *simulation) checkGrantedChange(call *simCall) {
 	if call.path != getOrCreatePath {
 		keys = append(keys, s.keysOf(call.attempt.session)...)
 	}
+	ref := call.attempt.session.Spec.UserIdentifierKeySecretRef
+	if call.attempt.terminates() && ref != nil && s.api.secret(ref.Name) == nil {
+		keys = append(keys, simKeys...) // it may be that of any user
+	}
 	for _, q.key = range keys {
 		if s.granted(call.attempt.by, q, call.attempt.provision()) {
 			return
