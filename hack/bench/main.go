@@ -33,7 +33,7 @@ type bench struct {
 func main() {
 	b := &bench{}
 	sizes := flag.String("sessions", "1000,5000", "numbers of sessions for first sync, restart and drift")
-	measures := flag.String("measures", "sizes,steady,one,neighbours,others", "what to measure: of these, workspace, farewell (4 minutes), abuse (5 minutes), and idle, spread, outage (half an hour)")
+	measures := flag.String("measures", "sizes,steady,one,neighbours,others", "what to measure: of these, workspace (10 minutes), farewell (4 minutes), abuse (5 minutes), and idle, spread, outage (half an hour)")
 	out := flag.String("json", ".cache/bench.json", "where the figures go as JSON")
 	flag.StringVar(&b.operator, "operator", ".cache/bin/seam-session-operator", "the operator's binary")
 	flag.StringVar(&b.profiles, "profiles", "", "folder for profiles of the first sync; empty is none")

@@ -28,7 +28,7 @@ type remembered struct {
 	deleted string
 	tried   bool
 	// farewells is how often in a row deleting the sessions of an object that is being deleted failed.
-	farewells int
+	farewells int32
 	// wish is what Seam is to be asked to make of the session; nil if nothing is.
 	wish *lifecycle.Wish
 }

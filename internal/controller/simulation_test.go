@@ -72,8 +72,7 @@ func TestSimulation(t *testing.T) {
 	simulateAll(t, false, uint64(time.Now().Unix()/86400)*simSeeds)
 }
 
-// TestSimulationOfProvisionedSessions begins with the same seed each day: of a thousand others some fail still, where several answers in
-// a row are mistaken.
+// TestSimulationOfProvisionedSessions begins with the same seed each day: of a thousand others some fail still.
 func TestSimulationOfProvisionedSessions(t *testing.T) {
 	simulateAll(t, true, 1)
 }

@@ -68,7 +68,7 @@ func syncedCondition(session *v1alpha1.SeamClientSession, attempt Attempt, statu
 func readyCondition(session *v1alpha1.SeamClientSession, attempt Attempt, status v1alpha1.SeamClientSessionStatus, synced metav1.Condition, now time.Time) metav1.Condition {
 	token := attempt.Applied.Secret
 	switch {
-	case gone(session, attempt) && !holdsAnother(token, status, now):
+	case gone(session, attempt) && !holdsAnother(token, status.ClientSessionID, now):
 		return notReady(v1alpha1.ReasonSessionNotFound, goneMessageFor(session))
 	case holdsToken(token) && !tokenEnded(token, status, now):
 		message := fmt.Sprintf("the token in Secret %q can be used", session.SecretName())
@@ -97,10 +97,10 @@ const stalledMessage = "only a change of this object helps: Synced says which"
 // holdsToken says whether the Secret holds a token for the spec, be it one that has ended.
 func holdsToken(s secret.State) bool { return s.Ours && s.DataIntact && s.ForSpec }
 
-// holdsAnother says whether the Secret holds the good token of another session than the one that Seam last told of: what Seam says of that
+// holdsAnother says whether the Secret holds, for the spec, the good token of another session than that of an ID: what Seam says of that
 // is not said of this token.
-func holdsAnother(s secret.State, status v1alpha1.SeamClientSessionStatus, now time.Time) bool {
-	return holdsToken(s) && holdsGoodToken(s, now) && s.ClientSessionID != status.ClientSessionID
+func holdsAnother(s secret.State, clientSessionID string, now time.Time) bool {
+	return s.ForSpec && holdsGoodToken(s, now) && s.ClientSessionID != clientSessionID
 }
 
 // tokenEnded says whether the token in the Secret has ended: by its own word, or because Seam has ended it early, which is

@@ -110,7 +110,7 @@ func Wanted(seen Observation, fetch Fetch, now time.Time) *Wish {
 // ofWhatIsThere is what is wanted of a session that Seam has just told of and that has an end; nil if nothing is.
 func (w *Wish) ofWhatIsThere(seen Observation, fetch Fetch, now time.Time) *Wish {
 	session, told, wish := seen.Session, fetch.Answer, *w
-	other := holdsGoodToken(seen.Secret, now) && !tokenEnded(seen.Secret, session.Status, now) && seen.Secret.ForSpec && seen.Secret.ClientSessionID != told.ID
+	other := holdsAnother(seen.Secret, told.ID, now) && !tokenEnded(seen.Secret, session.Status, now)
 	switch over := !told.ExpiresAt.After(seamTime(fetch)); {
 	case over && other && !gone(session, Attempt{}) && !endsSoon(session, seen.Secret.ClientSessionID, seen.Secret.ExpiresAt, seamTime(fetch)):
 		return nil // Seam returns any of the sessions of a user
@@ -339,7 +339,7 @@ func provisionPause(session *v1alpha1.SeamClientSession, problem *Problem, calls
 	return doubled(calls, longest)
 }
 
-// doubled is the pause after so many calls in a row.
+// doubled is a pause of 5 s, doubled with each call in a row after the first.
 func doubled(calls int32, longest time.Duration) time.Duration {
 	pause := schedule.MinDelay
 	for i := int32(1); i < calls && pause < longest; i++ {

@@ -165,10 +165,4 @@ func GivesUp(deleted time.Time, terminating, tried bool, now time.Time) bool {
 }
 
 // FarewellPause is how long it is until Seam is asked again to delete a session, after that failed so often.
-func FarewellPause(failures int) time.Duration {
-	pause := 5 * time.Second
-	for i := 1; i < failures && pause < 30*time.Second; i++ {
-		pause *= 2
-	}
-	return min(pause, 30*time.Second)
-}
+func FarewellPause(failures int32) time.Duration { return doubled(failures, 30*time.Second) }

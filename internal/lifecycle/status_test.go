@@ -219,6 +219,10 @@ func TestWhatIsRecorded(t *testing.T) {
 				s.SecretName, s.TokenFingerprint = "", ""
 			},
 		},
+		"a call that was to extend it, and failed": {
+			Attempt{Fetch: Fetch{At: now, Provided: Provided{Tried: true, Problem: &Problem{Cause: SeamDown}}}, Applied: Applied{Secret: seen.Secret}},
+			func(s *v1alpha1.SeamClientSessionStatus) { s.LastAttemptTime = at(0) },
+		},
 		"too late": {
 			Attempt{Fetch: Fetch{Progress: TooLate, At: now}, Applied: Applied{Secret: seen.Secret}},
 			func(s *v1alpha1.SeamClientSessionStatus) { s.LastAttemptTime = at(0) },
