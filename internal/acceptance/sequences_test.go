@@ -77,10 +77,11 @@ var _ = Describe("Twenty sessions that wait for the calls of one credential", fu
 	})
 
 	It("have a deleted Secret back as soon as a call is free, and no conflict, however often they were looked at", func(ctx SpecContext) {
+		const underWay = 6 // of the seven calls of eight workers, one is left for other credentials
 		server.ResetCounts()
-		server.SetLatency(3 * time.Second)
+		server.SetLatency(25 * time.Second)
 		refreshFirst(ctx, count-1, "while Seam is slow")
-		Eventually(server.CallCount).Should(BeNumerically(">", 0))
+		Eventually(server.CallCount).Should(Equal(underWay))
 		name := sessionName(count - 1)
 		token := s.data(ctx, name)["token"]
 		Expect(api.Delete(ctx, s.secret(ctx, name))).To(Succeed())

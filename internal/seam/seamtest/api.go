@@ -80,12 +80,12 @@ func (s *Server) serve(act func(*exchange)) http.HandlerFunc {
 		if x.failure == nil && (!failing || fault.acts) {
 			act(x)
 		}
-		latency, date := s.latency, x.call.At.Add(s.ahead)
+		latency, changed, date := s.latency, s.changed, x.call.At.Add(s.ahead)
 		s.mu.Unlock()
 
 		w.Header().Set("Date", date.UTC().Format(http.TimeFormat))
 		w.Header().Set("Seam-Request-Id", x.call.RequestID)
-		if !s.wait(r, latency) {
+		if !s.wait(r, latency, changed) {
 			return
 		}
 		switch {

@@ -105,7 +105,7 @@ func RateLimited(wait time.Duration) Fault {
 // Slow answers as Seam would, but only after a while.
 func Slow(wait time.Duration) Fault {
 	return acting("slow", func(x *exchange) {
-		if x.server.wait(x.r, wait) {
+		if x.server.wait(x.r, wait, nil) {
 			x.answer()
 		}
 	})
@@ -213,7 +213,7 @@ func (x *exchange) hang() {
 	x.w.Header().Set("Content-Length", "1000")
 	x.w.WriteHeader(http.StatusOK)
 	_ = http.NewResponseController(x.w).Flush()
-	_ = x.server.wait(x.r, hangsFor)
+	_ = x.server.wait(x.r, hangsFor, nil)
 	panic(http.ErrAbortHandler)
 }
 

@@ -37,6 +37,7 @@ type Server struct {
 	faults      faults
 	behaviour   Behaviour
 	latency     time.Duration
+	changed     chan struct{} // closed when the latency changes
 	ahead       time.Duration
 	created     int
 
@@ -89,6 +90,7 @@ func New(c clock.PassiveClock) *Server {
 		done:        make(chan struct{}),
 		credentials: map[string][]string{},
 		positions:   map[string]int{},
+		changed:     make(chan struct{}),
 		secrets:     map[string]struct{}{},
 		faults:      newFaults(),
 		with:        map[string]*usage{},
@@ -160,11 +162,12 @@ func (s *Server) CA() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.listening.Certificate().Raw})
 }
 
-// SetLatency makes every answer take that long, by the system's clock.
+// SetLatency makes every answer take that long, by the system's clock. Those that are waited for are given at once.
 func (s *Server) SetLatency(latency time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.latency = latency
+	close(s.changed)
+	s.latency, s.changed = latency, make(chan struct{})
 }
 
 // SetSkew makes the server's Date header differ from its clock.
@@ -270,8 +273,8 @@ func (s *Server) nextRequestID() string {
 	return "request" + strconv.Itoa(s.requests)
 }
 
-// wait lets the time pass that the answer takes. It returns false if nobody waits for the answer any more.
-func (s *Server) wait(r *http.Request, duration time.Duration) bool {
+// wait lets the time pass that the answer takes, or until it is given sooner. It returns false if nobody waits for it any more.
+func (s *Server) wait(r *http.Request, duration time.Duration, sooner <-chan struct{}) bool {
 	if duration <= 0 {
 		return true
 	}
@@ -279,6 +282,8 @@ func (s *Server) wait(r *http.Request, duration time.Duration) bool {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
+	case <-sooner:
 		return true
 	case <-r.Context().Done():
 	case <-s.done:
