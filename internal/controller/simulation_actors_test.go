@@ -238,6 +238,7 @@ func (s *simulation) changesReference() string {
 		return "labels " + name
 	case current != nil && n < 35:
 		s.must(s.api.remove(current, client.Preconditions{}))
+		s.referenceAt = s.mono.Now()
 		did = "deletes " + name
 	default:
 		s.setReference(name, key, value)
@@ -259,6 +260,7 @@ func (s *simulation) setReference(name, key, value string) {
 	}
 	next.Data = map[string][]byte{key: []byte(value)}
 	s.must(write(next))
+	s.referenceAt = s.mono.Now()
 }
 
 // changesSecret does what colleagues do with other Secrets, and may put labels back.

@@ -29,6 +29,8 @@ const (
 	simApart, simRest = 5*time.Second - time.Second, time.Minute - time.Second
 	// simProof is how far apart, likewise, two answers must be to prove that there is no such session any more.
 	simProof = time.Minute - time.Second
+	// simRead is how long the operator may take to read a Secret that sessions refer to, which it does not watch.
+	simRead = 6 * time.Second
 	// simNoticed is how long the operator may take to notice that its clock was set.
 	simNoticed = 11 * time.Minute
 	// simInterval is the default of refreshInterval.
@@ -51,6 +53,8 @@ type simChecks struct {
 	checkedWith string
 	// jumpedAt is when the operator's clock was last set: by mono, and clockSetAt by truth.
 	jumpedAt, clockSetAt time.Time
+	// referenceAt is when a Secret that sessions refer to was last changed, by mono.
+	referenceAt time.Time
 	simMakers
 }
 
@@ -81,6 +85,7 @@ type simWritten struct {
 	token string
 	ends  *time.Time
 	held  *corev1.Secret
+	noted bool // the status has told of the token's session: without that, nobody knows by which request it came
 }
 
 // simBudget is a bucket that fills with time, and with what happens, and must never be empty.
@@ -287,6 +292,9 @@ func (s *simulation) wroteStatus(attempt *simAttempt, before, session *v1alpha1.
 		(was.ClientSessionID != session.Status.ClientSessionID || !was.ExpiresAt.Equal(session.Status.ExpiresAt)) {
 		s.checkGranted(attempt, attempt.word.question, "says in its status what it was told")
 	}
+	if w := s.written[session.SecretName()]; w != nil && w.by == session.Name {
+		w.noted = w.noted || session.Status.ClientSessionID == s.seam.tokens[w.token]
+	}
 	facts.statuses++
 	facts.save(attempt.by)
 	s.tracef("    %s", summary(&session.Status))
@@ -306,7 +314,10 @@ func (s *simulation) wroteSecret(attempt *simAttempt, verb string, before, after
 	if held, ok := after.(*corev1.Secret); ok {
 		w := &simWritten{by: name, token: tokenIn(held), held: held}
 		if former != nil && former.token == w.token {
-			w.ends = former.ends
+			w.ends, w.noted = former.ends, former.noted
+		}
+		if live := s.api.session(name); live != nil && live.Status.ClientSessionID == s.seam.tokens[w.token] {
+			w.noted = true
 		}
 		if word := attempt.word; word != nil {
 			if was, ok := before.(*corev1.Secret); w.token == word.token && (!ok || tokenIn(was) != w.token) {
@@ -548,7 +559,7 @@ func (s *simulation) judge(facts *simFacts, w *simWritten) (why string, good boo
 	switch {
 	case latest != nil && !latest.After(now.Add(-time.Second)):
 		return "its token has ended", false
-	case s.proven(facts, w.token, w) && known[len(known)-1].kind == simGone && !s.endedButByTheClock(w):
+	case w.noted && s.proven(facts, w.token, w) && known[len(known)-1].kind == simGone && !s.endedButByTheClock(w):
 		return "Seam has said for a minute that there is no such session", false
 	}
 	return "", (w.ends == nil || w.ends.After(now)) && s.seam.takes(w.token) && !facts.doubted(s.operator, s.seam.tokens[w.token]) && (earliest == nil || earliest.After(now))
@@ -603,7 +614,8 @@ func untouched(written, held *corev1.Secret) bool {
 // checkRest is invariant 7: a reconcile for nothing does nothing.
 func (s *simulation) checkRest() {
 	names := s.api.names(kindSession)
-	if len(names) == 0 || s.violation != "" || s.brokenWrites > 0 || !s.operator.fresh() || !s.awake() || len(s.calls) > 0 {
+	if len(names) == 0 || s.violation != "" || s.brokenWrites > 0 || !s.operator.fresh() || !s.awake() || len(s.calls) > 0 ||
+		s.mono.Now().Sub(s.referenceAt) < simRead {
 		return
 	}
 	session := s.api.session(pick(s, names...))

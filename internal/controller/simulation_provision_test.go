@@ -518,11 +518,7 @@ func (s *simulation) leftBehind(session *v1alpha1.SeamClientSession) {
 	s.tracef("  %s leaves its session behind", session.Name)
 	waited := s.truth.Now().Sub(session.DeletionTimestamp.Time)
 	q := s.question(session)
-	granted := !q.byWorkspace() || slices.ContainsFunc(s.keysOf(session), func(key string) bool {
-		q.key = key
-		return s.granted(s.operator, q, session.Spec.Provision)
-	})
-	if s.calm && waited < simFarewell && q.credential != "" && granted {
+	if s.calm && waited < simFarewell && q.credential != "" && s.granted(s.operator, q, session.Spec.Provision) {
 		s.violate(12, "%s leaves its session behind after %s, and its credential is there", session.Name, waited)
 	}
 }

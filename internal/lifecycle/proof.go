@@ -60,9 +60,11 @@ func holdsGoodToken(s secret.State, now time.Time) bool {
 }
 
 // holdsWhatWasAsked says whether the token in the Secret is of the session that the last good answer was about, so that what
-// Seam says of that session is said of this token. A good token of another session is another matter.
+// Seam says of that session is said of this token, or has ended by its own word. A good token of another session is another
+// matter, and where a Secret no longer says of which its token is, that may be one.
 func holdsWhatWasAsked(seen Observation, now time.Time) bool {
-	return seen.Secret.Ours && (seen.Secret.ClientSessionID == seen.Session.Status.ClientSessionID || !holdsGoodToken(seen.Secret, now))
+	held, asked := seen.Secret, seen.Session.Status.ClientSessionID
+	return held.Ours && (held.ClientSessionID == asked && asked != "" || held.DataIntact && !holdsGoodToken(held, now))
 }
 
 // SameRequest says whether a request is the one that last had a good answer: what Seam says to another says nothing about

@@ -35,6 +35,8 @@ func TestJudge(t *testing.T) {
 		"not found":                                         {healthy(deletes), refused(seam.NotFound, fingerprint), Keep},
 		"not found for a minute":                            {healthy(deletes, since(time.Minute)), refused(seam.NotFound, fingerprint), Remove},
 		"not found for a minute, and the Secret was edited": {healthy(deletes, since(time.Minute), scribbled), refused(seam.NotFound, fingerprint), Remove},
+		"not found for a minute, and it was stripped":       {healthy(deletes, since(time.Minute), stripped), refused(seam.NotFound, fingerprint), Keep},
+		"ended for a minute, and it was stripped":           {healthy(deletes, since(time.Minute), stripped), good(ended), Keep},
 		"not found for a minute, with another template":     {healthy(deletes, since(time.Minute), oldSpec), refused(seam.NotFound, fingerprint), Remove},
 		"not found for a minute, of another question":       {healthy(deletes, since(time.Minute)), refused(seam.NotFound, "another"), Keep},
 		"not found for a minute, beside another's token":    {healthy(deletes, since(time.Minute), anothersToken), refused(seam.NotFound, fingerprint), Keep},

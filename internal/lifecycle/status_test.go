@@ -64,6 +64,11 @@ func TestConditions(t *testing.T) {
 			seen: healthy(), attempt: func(seen Observation) Attempt { return kept(seen, refused(seam.NotFound, "another")) },
 			ready: v1alpha1.ReasonTokenAvailable, readyIs: metav1.ConditionTrue, synced: v1alpha1.ReasonSessionNotFound,
 		},
+		"not found by a request that never had a good answer": {
+			seen:    healthy(status(func(s *v1alpha1.SeamClientSessionStatus) { *s = v1alpha1.SeamClientSessionStatus{} })),
+			attempt: func(seen Observation) Attempt { return kept(seen, refused(seam.NotFound, "another")) },
+			ready:   v1alpha1.ReasonTokenAvailable, readyIs: metav1.ConditionTrue, synced: v1alpha1.ReasonSessionNotFound,
+		},
 		"503 after it was not found": {
 			seen: healthy(gonePreviously), attempt: func(seen Observation) Attempt { return kept(seen, refused(seam.Unavailable, fingerprint)) },
 			ready: v1alpha1.ReasonSessionNotFound, readyIs: metav1.ConditionFalse, synced: v1alpha1.ReasonSeamUnavailable,

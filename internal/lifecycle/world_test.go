@@ -91,7 +91,10 @@ func deletes(seen *Observation) {
 }
 func oldSpec(seen *Observation)   { seen.Secret.ForSpec = false }
 func scribbled(seen *Observation) { seen.Secret.Intact, seen.Secret.DataIntact = false, false }
-func mislabelled(s *Observation)  { s.Secret.Intact = false }
+func stripped(s *Observation) {
+	s.Secret.Intact, s.Secret.DataIntact, s.Secret.ClientSessionID, s.Secret.ExpiresAt = false, false, "", nil
+}
+func mislabelled(s *Observation) { s.Secret.Intact = false }
 func tokenEnded5m(s *Observation) {
 	s.Secret.ExpiresAt = &at(-5 * time.Minute).Time
 	s.Session.Status.ExpiresAt = at(-5 * time.Minute)
