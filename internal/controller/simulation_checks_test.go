@@ -461,10 +461,11 @@ func (w *simWord) over(written *simWritten) bool {
 	return written != nil && written.ends != nil && written.ends.Before(w.at.Add(simSkew))
 }
 
-// cameFrom says whether a token was last given in answer to a question.
+// cameFrom says whether a token was last given in answer to a question, be it as that of a session that has ended, and no other question
+// has been answered since: whoever tried another spec in between no longer knows by which request a token came.
 func (f *simFacts) cameFrom(by *simOperator, token string, question simQuestion) bool {
 	for _, w := range slices.Backward(f.known(by)) {
-		if w.kind == simGood && w.token == token && (w.question == question || !w.ungranted) {
+		if answered := w.kind == simGood || w.kind == simEnded; answered && (w.token == token || w.question != question) && (w.question == question || !w.ungranted) {
 			return w.question == question
 		}
 	}
@@ -505,10 +506,11 @@ func (s *simulation) idle(session *v1alpha1.SeamClientSession) bool {
 		(!queued || at.After(s.mono.Now()))
 }
 
-// unwritable says whether what Seam says of a token, such as that it ends earlier, can't be written down: its Secret can't be.
+// unwritable says whether what Seam last said of a token, such as that it ends earlier, could not be written down: its Secret can't be.
 func unwritable(session *v1alpha1.SeamClientSession) bool {
 	synced := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionSynced)
-	return synced != nil && (synced.Reason == v1alpha1.ReasonSecretConflict || synced.Reason == v1alpha1.ReasonSecretWriteFailed)
+	return session.Status.FailedWrites > 0 ||
+		synced != nil && (synced.Reason == v1alpha1.ReasonSecretConflict || synced.Reason == v1alpha1.ReasonSecretWriteFailed)
 }
 
 // lastSecret is a Secret as it is, or as it last was before it was deleted; nil if there never was one.
@@ -614,12 +616,11 @@ func untouched(written, held *corev1.Secret) bool {
 // checkRest is invariant 7: a reconcile for nothing does nothing.
 func (s *simulation) checkRest() {
 	names := s.api.names(kindSession)
-	if len(names) == 0 || s.violation != "" || s.brokenWrites > 0 || !s.operator.fresh() || !s.awake() || len(s.calls) > 0 ||
-		s.mono.Now().Sub(s.referenceAt) < simRead {
+	if len(names) == 0 || s.violation != "" || s.brokenWrites > 0 || !s.operator.fresh() || !s.awake() || len(s.calls) > 0 {
 		return
 	}
 	session := s.api.session(pick(s, names...))
-	if !s.rests(session) {
+	if !s.rests(session) || s.mono.Now().Sub(s.referenceAt) < simRead {
 		return
 	}
 	s.tracef("  for nothing:")
