@@ -415,18 +415,17 @@ func (s *simulation) checkRemoval(session *v1alpha1.SeamClientSession, name, los
 		return
 	}
 	facts := s.facts(session.Name)
-	first := s.against(facts, lost, stands)
-	over := first != nil && first.over(stands) // whoever it was that made it last longer since
-	if retention.WhenSessionEnds != v1alpha1.RetentionDelete || !over && !s.proven(facts, lost, stands) {
+	over := s.against(facts, lost, stands) != nil && facts.words[len(facts.words)-1].over(stands) // whoever made it last longer since
+	if retention.WhenSessionEnds != v1alpha1.RetentionDelete || !over && !s.proven(facts, lost, stands, false) {
 		s.violate(1, "Secret %s with the good token %s is deleted, and nothing proves that its session has ended", name, lost)
 	}
 }
 
 // proven says whether Seam's last words to an object prove that the session of a token has ended: they answer the question that the token
-// came from.
-func (s *simulation) proven(f *simFacts, token string, written *simWritten) bool {
+// came from. Whoever must know that may not count on what could not be told.
+func (s *simulation) proven(f *simFacts, token string, written *simWritten, must bool) bool {
 	first := s.against(f, token, written)
-	return first != nil && f.cameFrom(s.operator, token, first.question)
+	return first != nil && f.cameFrom(s.operator, token, first.question, must)
 }
 
 // against is the first of Seam's last words to an object if they are against the session of a token: at least two, a minute apart, to
@@ -463,10 +462,13 @@ func (w *simWord) over(written *simWritten) bool {
 
 // cameFrom says whether a token was last given in answer to a question, be it as that of a session that has ended, and no other question
 // has been answered since: whoever tried another spec in between no longer knows by which request a token came.
-func (f *simFacts) cameFrom(by *simOperator, token string, question simQuestion) bool {
+func (f *simFacts) cameFrom(by *simOperator, token string, question simQuestion, told bool) bool {
 	for _, w := range slices.Backward(f.known(by)) {
-		if answered := w.kind == simGood || w.kind == simEnded; answered && (w.token == token || w.question != question) && (w.question == question || !w.ungranted) {
-			return w.question == question
+		same := w.question == question
+		switch {
+		case w.kind != simGood && w.kind != simEnded, w.ungranted && (told || !same):
+		case w.token == token, !same:
+			return same
 		}
 	}
 	return false
@@ -561,7 +563,7 @@ func (s *simulation) judge(facts *simFacts, w *simWritten) (why string, good boo
 	switch {
 	case latest != nil && !latest.After(now.Add(-time.Second)):
 		return "its token has ended", false
-	case w.noted && s.proven(facts, w.token, w) && known[len(known)-1].kind == simGone && !s.endedButByTheClock(w):
+	case w.noted && s.proven(facts, w.token, w, true) && known[len(known)-1].kind == simGone && !s.endedButByTheClock(w):
 		return "Seam has said for a minute that there is no such session", false
 	}
 	return "", (w.ends == nil || w.ends.After(now)) && s.seam.takes(w.token) && !facts.doubted(s.operator, s.seam.tokens[w.token]) && (earliest == nil || earliest.After(now))

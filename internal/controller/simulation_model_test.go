@@ -394,7 +394,7 @@ func (s *simulation) deliver(call *simCall) {
 	w.late = s.wall.Now().Sub(call.began) > longestCall+time.Second
 	w.skewed = s.wall.Now().Sub(s.truth.Now()).Abs() > simSkew
 	w.ungranted = w.kind > simGone && (call.attempt.by.ungranted(call.question, call.attempt.provision()) || call.attempt.overtaken())
-	w.lost = s.wall.Now().Sub(call.began).Abs() > simCallTimeout+time.Second || call.gaveUp
+	w.lost = s.wall.Now().Sub(call.began).Abs() > longestCall || call.gaveUp
 	if ofSession && (call.path == getPath || call.path == getOrCreatePath) {
 		facts.words, call.attempt.word = append(facts.words, &w), &w
 		facts.answered(&w)
