@@ -331,7 +331,8 @@ type SeamClientSessionStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
 	// reason says in one word why the session is as it is: that of Ready where no usable token is in the Secret, else that of
-	// Synced where the last attempt failed, else that of Expiring where the session ends soon, else that of Synced.
+	// Synced where the last attempt failed, which also comes before that of a session that has ended, else that of Expiring where
+	// the session ends soon, else that of Synced.
 	// +optional
 	Reason string `json:"reason,omitempty"`
 
@@ -410,7 +411,8 @@ type SeamClientSessionStatus struct {
 	// +optional
 	NextFetchTime *metav1.Time `json:"nextFetchTime,omitempty"`
 
-	// waitingFor is what has to change before Seam is asked again; absent where nextFetchTime says when it is.
+	// waitingFor is what has to change before Seam is asked again; absent where nextFetchTime says when it is. A credential that
+	// Seam refuses is tried once a minute all the same, for one of the objects that share it.
 	// +optional
 	WaitingFor string `json:"waitingFor,omitempty"`
 

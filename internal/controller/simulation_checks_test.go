@@ -85,7 +85,9 @@ type simWritten struct {
 	token string
 	ends  *time.Time
 	held  *corev1.Secret
-	noted bool // the status has told of the token's session: without that, nobody knows by which request it came
+	// unheard says that the operator was told that the write had failed.
+	unheard bool
+	noted   bool // the status has told of the token's session: without that, nobody knows by which request it came
 }
 
 // simBudget is a bucket that fills with time, and with what happens, and must never be empty.
@@ -538,7 +540,8 @@ func (s *simulation) checkTruth(session *v1alpha1.SeamClientSession) {
 	if ready && why != "" && !unwritable(session) {
 		s.violate(2, "%s is Ready, and %s: %s", session.Name, why, summary(&session.Status))
 	}
-	if !ready && good && len(session.Status.Conditions) > 0 && w.uid == session.UID && untouched(w.held, held) {
+	unheard := w != nil && w.unheard && session.Status.FailedWrites > 0 // and it has had no other answer since
+	if !ready && good && !unheard && len(session.Status.Conditions) > 0 && w.uid == session.UID && untouched(w.held, held) {
 		s.violate(2, "%s is not Ready, and its Secret holds a good token: %s", session.Name, summary(&session.Status))
 	}
 }

@@ -363,6 +363,9 @@ func (c simClient) write(ctx context.Context, verb string, object client.Object,
 	}
 	s.tracef("  %s", what)
 	s.wrote(attempt, verb, before, s.api.get(key))
+	if w := s.written[key.name]; failure != nil && key.kind == kindSecret && w != nil {
+		w.unheard = true
+	}
 	return failure
 }
 

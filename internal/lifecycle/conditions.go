@@ -145,6 +145,10 @@ func ProvenGone(session *v1alpha1.SeamClientSession) bool {
 }
 
 func expiredMessage(session *v1alpha1.SeamClientSession, status v1alpha1.SeamClientSessionStatus) string {
+	if session.Spec.Suspend {
+		return fmt.Sprintf("the session ended at %s, by what Seam last said: it is not asked whether it still does while spec.suspend is true",
+			shown(status.ExpiresAt))
+	}
 	if session.Spec.Provision != nil {
 		return fmt.Sprintf("the session ended at %s: it is made anew as soon as Seam does that; Synced and status.provisioning say what "+
 			"keeps it from that", shown(status.ExpiresAt))

@@ -78,8 +78,12 @@ func SeamProblem(session *v1alpha1.SeamClientSession, err *seam.Error, sameReque
 	case p.Cause == SessionMissing && sameRequest:
 		p.Cause, p.Message = SessionGone, goneMessageFor(session)
 	case p.Cause == SessionMissing:
-		p.Message = fmt.Sprintf("Seam has no client session of this %s in the workspace of %s: "+
-			"create it at Seam, correct the field, or use a credential of the session's workspace", selectorField(session), from)
+		asked, correct := "this "+selectorField(session), "the field"
+		if ref := session.Spec.UserIdentifierKeySecretRef; ref != nil {
+			asked, correct = fmt.Sprintf("the user whose key is in key %q of Secret %q", ref.Key, ref.Name), "that key"
+		}
+		p.Message = fmt.Sprintf("Seam has no client session of %s in the workspace of %s: "+
+			"create it at Seam, correct %s, or use a credential of the session's workspace", asked, from, correct)
 	case p.Cause == RequestInvalid && session.Spec.UserIdentifierKeySecretRef != nil:
 		p.Cause = UserKeyRefused
 	case p.Cause == SeamDown && err.StatusCode == 0:
@@ -96,7 +100,7 @@ func ProvisionProblem(session *v1alpha1.SeamClientSession, err *seam.Error, now 
 	switch p.Cause {
 	case CredentialRefused, WorkspaceUnready, CredentialForbidden: // the same credential was good enough to fetch the session
 		p.Cause, p.RequestID = CredentialForbidden, err.RequestID
-		p.Message = fmt.Sprintf("Seam does not let %s make or extend this session: %s", credentialOf(session), err)
+		p.Message = fmt.Sprintf("Seam does not let %s make or extend this session: %s; use one that may, or remove spec.provision", credentialOf(session), err)
 	case UserKeyRefused, RequestInvalid:
 		p.Cause, p.Message = RequestInvalid, fmt.Sprintf("Seam does not take spec.provision: %s", err)
 	}

@@ -187,14 +187,12 @@ func provisionDue(seen Observation, now time.Time) bool {
 		provisionChanged(session) && status.ObservedGeneration != session.Generation || !at.IsZero() && !at.After(now)
 }
 
-// nextCall is when Seam is called next: as scheduled, or where there is no session, when one may be made. What was fetched and could not be
-// written does not wait for that.
+// nextCall is when Seam is called next: as scheduled, or, where that failed, when a session may be made or extended. What lives, and what was
+// fetched and could not be written, does not wait for that.
 func nextCall(session *v1alpha1.SeamClientSession, status *v1alpha1.SeamClientSessionStatus, now time.Time) time.Time {
 	next, made := schedule.Next(scheduleInput(session, status), now), provisionAt(session, status, now)
-	switch {
-	case made.IsZero(), meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionSynced):
-		return next
-	case syncedReason(status) == v1alpha1.ReasonSecretWriteFailed && next.Before(made):
+	lives := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionSynced) || syncedReason(status) == v1alpha1.ReasonSecretWriteFailed
+	if made.IsZero() || lives && next.Before(made) {
 		return next
 	}
 	return made

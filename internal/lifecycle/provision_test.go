@@ -127,6 +127,16 @@ func TestWanted(t *testing.T) {
 	})
 }
 
+func TestTheNextCallIsTheOneThatMayExtendTheSession(t *testing.T) {
+	failed := provisioning(func(p *v1alpha1.Provisioning) {
+		p.NotBefore, p.Reason, p.CallsInARow = at(10*time.Second), v1alpha1.ReasonUnauthorized, 2
+	})
+	seen := healthy(provisions, failed)
+	if next := nextCall(seen.Session, &seen.Session.Status, now).Sub(now); next != 10*time.Second {
+		t.Errorf("the next call is in %s", next)
+	}
+}
+
 func TestAnEndIsSaidBeforeTheSessionIsMadeAgain(t *testing.T) {
 	failed := provisioning(func(p *v1alpha1.Provisioning) {
 		p.NotBefore, p.Reason = at(-time.Minute), v1alpha1.ReasonSeamUnavailable

@@ -368,20 +368,25 @@ func TestCausesAgree(t *testing.T) {
 }
 
 func TestMessagesNameTheFieldToCorrect(t *testing.T) {
-	for field, spec := range map[string]v1alpha1.SeamClientSessionSpec{
-		"spec.clientSessionID":            {ClientSessionID: "c1"},
-		"spec.userIdentifierKey":          {UserIdentifierKey: "jane-the-user-key"},
-		"spec.userIdentifierKeySecretRef": {UserIdentifierKeySecretRef: &v1alpha1.SecretKeyReference{Name: "jane-key", Key: "key"}},
+	for asked, spec := range map[string]v1alpha1.SeamClientSessionSpec{
+		"this spec.clientSessionID":                       {ClientSessionID: "c1"},
+		"this spec.userIdentifierKey":                     {UserIdentifierKey: "jane-the-user-key"},
+		`the user whose key is in key "id" of Secret "u"`: {UserIdentifierKeySecretRef: &v1alpha1.SecretKeyReference{Name: "u", Key: "id"}},
 	} {
 		session := &v1alpha1.SeamClientSession{Spec: spec}
 		message := SeamProblem(session, &seam.Error{Kind: seam.NotFound}, false, now).Message
-		if !strings.HasPrefix(message, "Seam has no client session of this "+field+" in the workspace of ") || strings.Contains(message, "jane") {
-			t.Errorf("%s: %s", field, message)
+		if !strings.HasPrefix(message, "Seam has no client session of "+asked+" in the workspace of ") || strings.Contains(message, "jane") {
+			t.Errorf("%s: %s", asked, message)
 		}
-		message = expiredMessage(session, v1alpha1.SeamClientSessionStatus{ExpiresAt: &metav1.Time{Time: time.Unix(0, 0)}})
+		ended := v1alpha1.SeamClientSessionStatus{ExpiresAt: &metav1.Time{Time: time.Unix(0, 0)}}
+		message = expiredMessage(session, ended)
 		if !strings.HasPrefix(message, "the session ended at 1970-01-01T00:00:00Z: ") ||
 			strings.HasSuffix(message, "which spec.clientSessionID then has to name") != (spec.ClientSessionID != "") {
-			t.Errorf("%s: %s", field, message)
+			t.Errorf("%s: %s", asked, message)
+		}
+		session.Spec.Suspend = true
+		if message = expiredMessage(session, ended); strings.Contains(message, "noticed by itself") || !strings.Contains(message, "spec.suspend") {
+			t.Errorf("%s, suspended: %s", asked, message)
 		}
 	}
 }

@@ -27,6 +27,8 @@ func summary(conditions []metav1.Condition) string {
 	switch {
 	case synced == nil || ready == nil: // nothing was said yet
 		return ""
+	case ready.Reason == v1alpha1.ReasonSessionExpired && synced.Status != metav1.ConditionTrue: // READY and EXPIRES say that it has ended
+		return synced.Reason
 	case ready.Status != metav1.ConditionTrue && ready.Reason != v1alpha1.ReasonPending:
 		return ready.Reason
 	case synced.Status != metav1.ConditionTrue:

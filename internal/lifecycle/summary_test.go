@@ -22,10 +22,14 @@ func TestSummary(t *testing.T) {
 		conditions []metav1.Condition
 		want       string
 	}{
-		"nothing was said":         {nil, ""},
-		"all is well":              {[]metav1.Condition{fetched, usable}, v1alpha1.ReasonFetched},
-		"the last attempt failed":  {[]metav1.Condition{down, usable}, v1alpha1.ReasonSeamUnavailable},
-		"there is no token":        {[]metav1.Condition{fetched, is(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSessionExpired)}, v1alpha1.ReasonSessionExpired},
+		"nothing was said":        {nil, ""},
+		"all is well":             {[]metav1.Condition{fetched, usable}, v1alpha1.ReasonFetched},
+		"the last attempt failed": {[]metav1.Condition{down, usable}, v1alpha1.ReasonSeamUnavailable},
+		"there is no token":       {[]metav1.Condition{fetched, is(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSessionExpired)}, v1alpha1.ReasonSessionExpired},
+		"it ended, and can't be extended": {[]metav1.Condition{
+			is(v1alpha1.ConditionSynced, metav1.ConditionFalse, v1alpha1.ReasonUnauthorized),
+			is(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSessionExpired),
+		}, v1alpha1.ReasonUnauthorized},
 		"it was not found":         {[]metav1.Condition{down, is(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSessionNotFound)}, v1alpha1.ReasonSessionNotFound},
 		"it ends soon":             {[]metav1.Condition{fetched, usable, is(v1alpha1.ConditionExpiring, metav1.ConditionTrue, v1alpha1.ReasonNotRenewed)}, v1alpha1.ReasonNotRenewed},
 		"suspended":                {[]metav1.Condition{suspended, usable}, v1alpha1.ReasonSuspended},
