@@ -402,6 +402,9 @@ func (s *simulation) deliver(call *simCall) {
 		s.tracef("  %s has an answer from %s: %s", call.attempt.name, call.path, w)
 	} else if call.response != nil {
 		s.tracef("  %s has an answer: %d", call.path, call.response.Code)
+		if made := s.made[call.question.id]; call.path == deletePath && call.response.Code == http.StatusNotFound && made != nil {
+			made.forgotten = true
+		}
 	}
 	close(call.done)
 	synctest.Wait()

@@ -48,7 +48,8 @@ type simMade struct {
 	by   types.UID
 	of   string   // its user
 	word *simWord // in which Seam told of it to whom it was made for
-	// forgotten says that it was taken to have ended, or to be gone, when another one was made.
+	// forgotten says that it was taken to have ended, or to be gone: when another one was made, or when Seam said so as it was to be
+	// deleted.
 	forgotten bool
 }
 
