@@ -401,13 +401,18 @@ func (s *simulation) deliver(call *simCall) {
 		s.noteMade(call, &w)
 		s.tracef("  %s has an answer from %s: %s", call.attempt.name, call.path, w)
 	} else if call.response != nil {
-		s.tracef("  %s has an answer: %d", call.path, call.response.Code)
-		if made := s.made[call.question.id]; call.path == deletePath && call.response.Code == http.StatusNotFound && made != nil {
-			made.forgotten = true
-		}
+		s.noteOther(call)
 	}
 	close(call.done)
 	synctest.Wait()
+}
+
+// noteOther takes note of an answer that tells of no session.
+func (s *simulation) noteOther(call *simCall) {
+	s.tracef("  %s has an answer: %d", call.path, call.response.Code)
+	if made := s.made[call.question.id]; call.path == deletePath && call.response.Code == http.StatusNotFound && made != nil {
+		made.forgotten = true
+	}
 }
 
 // String is for the trace.
