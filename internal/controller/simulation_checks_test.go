@@ -641,6 +641,10 @@ func (s *simulation) checkRest() {
 // rests says whether there is nothing to do for a session.
 func (s *simulation) rests(session *v1alpha1.SeamClientSession) bool {
 	held, w, next := s.api.secret(session.SecretName()), s.written[session.SecretName()], session.Status.NextFetchTime
+	if made, last := session.Status.Provisioning, session.Status.LastAttemptTime; made != nil && made.NotBefore != nil && last != nil &&
+		last.Before(made.NotBefore) && !made.NotBefore.After(s.wall.Now()) {
+		return false // by a clock that was ahead then, so that the operator did not wait for it
+	}
 	return session.DeletionTimestamp == nil && s.idle(session) && next != nil && next.After(s.wall.Now()) &&
 		held != nil && w != nil && reflect.DeepEqual(w.held, held)
 }
