@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -219,3 +220,18 @@ func (w *world) duringNextCall(do func()) {
 	}
 	w.restart()
 }
+
+var _ = Describe("A conflict without a newer version, as a webhook may speak of", func() {
+	It("keeps a status from being written no longer than it lasts", func() {
+		w := newWorld()
+		w.ready("jane")
+		w.interfere = func(_ string, object client.Object) error {
+			return apierrors.NewConflict(schema.GroupResource{}, object.GetName(), errors.New("a webhook says so"))
+		}
+		w.change("jane", func(s *v1alpha1.SeamClientSession) { s.Spec.Suspend = true })
+		w.reconcile("jane")
+		w.interfere = nil
+		w.advance(conflictPause)
+		Expect(w.condition("jane", v1alpha1.ConditionSynced)).To(haveStatus(metav1.ConditionUnknown, v1alpha1.ReasonSuspended))
+	})
+})

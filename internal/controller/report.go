@@ -23,6 +23,9 @@ const (
 	eventAction = "Sync"
 	// maxNote is the longest note of an event, in bytes.
 	maxNote = 1024
+	// conflictPause is when to look again after a conflict. Its cause, a newer version, comes sooner; a conflict that a webhook speaks of
+	// has none.
+	conflictPause = 10 * time.Second
 )
 
 // report brings what came of an attempt to the object, if it says anything new, and says when to look again.
@@ -43,22 +46,26 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, attempt life
 	r.wish(seen.Session, attempt)
 	status := lifecycle.NextStatus(seen.Observation, attempt, r.now())
 	r.awaitReferences(seen.Session, &status, attempt.Fetch.Versions) // before anybody can read that it failed, and put it right
-	if err := r.save(ctx, seen, &status, attempt); err != nil {
+	saved, err := r.save(ctx, seen, &status, attempt)
+	if err != nil {
 		return ctrl.Result{}, err
 	}
 	reported := seen.Session.DeepCopy()
 	reported.Status = status
 	pause := lifecycle.Pause(reported, attempt, r.clock.Now())
+	if !saved && (pause == 0 || pause > conflictPause) {
+		pause = conflictPause
+	}
 	logAttempt(ctx, attempt, pause)
 	return ctrl.Result{RequeueAfter: pause}, nil
 }
 
-// save writes the status, if it says anything new, and tells what changed.
-func (r *Reconciler) save(ctx context.Context, seen *observation, status *v1alpha1.SeamClientSessionStatus, attempt lifecycle.Attempt) error {
+// save writes the status, if it says anything new, and tells what changed. It says whether the API server has the status now.
+func (r *Reconciler) save(ctx context.Context, seen *observation, status *v1alpha1.SeamClientSessionStatus, attempt lifecycle.Attempt) (bool, error) {
 	key := client.ObjectKeyFromObject(seen.Session)
 	if equality.Semantic.DeepEqual(*seen.saved, *status) {
 		r.memory.unsaved(key, nil)
-		return nil
+		return true, nil
 	}
 	written, err := r.patchStatus(ctx, seen, *status)
 	switch {
@@ -67,7 +74,7 @@ func (r *Reconciler) save(ctx context.Context, seen *observation, status *v1alph
 	case !attempt.Fetch.CalledAt().IsZero():
 		r.memory.called(key, attempt.Fetch.CalledAt())
 	}
-	return err
+	return written, err
 }
 
 // awaitReferences lets a session wait for a change of the Secrets that it refers to, if that may help.
