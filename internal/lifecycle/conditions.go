@@ -130,12 +130,19 @@ func gone(session *v1alpha1.SeamClientSession, attempt Attempt) bool {
 	switch {
 	case attempt.Fetch.Called() && isGone(attempt.Fetch):
 		return true
-	case attempt.Fetch.Progress == Answered && attempt.Applied.Verdict != KeepOther:
+	case attempt.Fetch.Progress == Answered && attempt.Applied.Verdict != KeepOther && !siblingEnded(session, attempt):
 		return false
 	}
 	ready := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady)
 	return ready != nil && ready.Reason == v1alpha1.ReasonSessionNotFound &&
 		(ready.Message == goneMessage || ready.Message == remadeMessage)
+}
+
+// siblingEnded says whether Seam has answered the question that last told of a session with another one, which has ended. That says nothing
+// of the first.
+func siblingEnded(session *v1alpha1.SeamClientSession, attempt Attempt) bool {
+	return attempt.Fetch.Progress == Answered && attempt.Applied.Verdict != Write && SameRequest(&session.Status, attempt.Fetch.Fingerprint) &&
+		attempt.Fetch.Answer.ID != session.Status.ClientSessionID
 }
 
 // ProvenGone says whether it shows in a session, and in its Secret, that its client session is no more.

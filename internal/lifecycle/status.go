@@ -70,11 +70,7 @@ func recorded(seen Observation, attempt Attempt, status v1alpha1.SeamClientSessi
 	status = counted(attempt, status)
 	if fetch.Progress == Answered && attempt.Applied.Problem == nil {
 		status.LastFetchTime, status.SecretFingerprint = &metav1.Time{Time: fetch.At}, attempt.Applied.Secret.Fingerprint
-		if attempt.Applied.Verdict == KeepOther {
-			status = staying(&seen.Session.Status, status, attempt.Applied.Secret)
-		} else {
-			status = answered(attempt, status, now)
-		}
+		status = told(session, attempt, status, now)
 	}
 	switch {
 	case attempt.Applied.Effect == Removed:
@@ -83,6 +79,17 @@ func recorded(seen Observation, attempt Attempt, status v1alpha1.SeamClientSessi
 		status.SecretName = session.SecretName()
 	}
 	return status
+}
+
+// told is the status with what Seam has told of the session.
+func told(session *v1alpha1.SeamClientSession, attempt Attempt, status v1alpha1.SeamClientSessionStatus, now time.Time) v1alpha1.SeamClientSessionStatus {
+	switch {
+	case attempt.Applied.Verdict == KeepOther:
+		return staying(&session.Status, status, attempt.Applied.Secret)
+	case siblingEnded(session, attempt) && gone(session, attempt): // which brings no token back that is gone
+		return status
+	}
+	return answered(attempt, status, now)
 }
 
 // staying is the status where what it says is of the token that stays. If it was of another one, the request that had that for an answer

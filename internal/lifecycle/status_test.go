@@ -154,6 +154,17 @@ func TestAnEndedSiblingBringsNoTokenBack(t *testing.T) {
 	}
 }
 
+func TestAnEndedSiblingOfAnotherSpecBringsNoGoneTokenBack(t *testing.T) {
+	sibling := good(ended, func(s *seam.ClientSession) { s.ID = "cst2" })
+	seen := healthy(gonePreviously, oldSpec)
+	seen.Session.Status = NextStatus(seen, Attempt{Fetch: sibling, Applied: Applied{Verdict: Keep, Secret: seen.Secret}}, now)
+	seen.Secret.ForSpec = true // the spec is as it was
+	got := NextStatus(seen, Attempt{Applied: Applied{Secret: seen.Secret}}, now)
+	if ready := meta.FindStatusCondition(got.Conditions, v1alpha1.ConditionReady); ready.Reason != v1alpha1.ReasonSessionNotFound {
+		t.Errorf("a token that is gone: %+v", ready)
+	}
+}
+
 func TestWhatIsRecorded(t *testing.T) {
 	seen := healthy(failing(v1alpha1.ReasonUnauthorized), status(func(s *v1alpha1.SeamClientSessionStatus) { s.FailedRequestFingerprint = "another" }))
 	sibling := good(ended, func(s *seam.ClientSession) { s.ID = "cst2" })
