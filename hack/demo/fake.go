@@ -140,7 +140,7 @@ func (f fakeSeam) control(ctx context.Context, method, path string, body []byte)
 }
 
 func (f fakeSeam) play(ctx context.Context, s *stage) error {
-	say("Applying a credential and two sample sessions, and waiting until they are Ready")
+	say("Applying the samples: credentials, sessions and a workspace. Waiting until the sessions are Ready")
 	if err := s.kubectl(ctx, "apply", "-k", "config/samples"); err != nil {
 		return err
 	}
