@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -56,21 +57,40 @@ var _ = Describe("The runbook", func() {
 	})
 
 	It("links to nothing that is not there", func() {
-		for _, name := range []string{"runbook", "metrics", "operations"} {
-			for _, link := range regexp.MustCompile(`\]\(([a-z-]+\.md)?#([a-z-]+)\)`).FindAllStringSubmatch(readFile("docs/"+name+".md"), -1) {
-				file := link[1]
-				if file == "" {
-					file = name + ".md"
+		for _, pattern := range []string{"README.md", "docs/*.md", "docs/decisions/*.md", "config/chart/README.md"} {
+			files, err := filepath.Glob(filepath.Join(root, pattern))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(files).NotTo(BeEmpty())
+			for _, file := range files {
+				content, err := os.ReadFile(file)
+				Expect(err).NotTo(HaveOccurred())
+				for _, link := range regexp.MustCompile(`\]\(([^):#\s]*)(?:#([a-z0-9-]+))?\)`).FindAllStringSubmatch(string(content), -1) {
+					target := file
+					if link[1] != "" {
+						target = filepath.Join(filepath.Dir(file), link[1])
+					}
+					Expect(target).To(BeAnExistingFile(), "%s: %s", file, link[0])
+					if link[2] != "" {
+						Expect(anchors(target)).To(ContainElement(link[2]), "%s: %s", file, link[0])
+					}
 				}
-				var anchors []string
-				for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(readFile("docs/"+file), -1) {
-					anchors = append(anchors, strings.ReplaceAll(strings.ToLower(heading[1]), " ", "-"))
-				}
-				Expect(anchors).To(ContainElement(link[2]), "%s.md: %s", name, link[0])
 			}
 		}
 	})
 })
+
+// anchors are what a link can name in a document: one for each heading.
+func anchors(file string) []string {
+	GinkgoHelper()
+	content, err := os.ReadFile(file)
+	Expect(err).NotTo(HaveOccurred())
+	var names []string
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(string(content), -1) {
+		name := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		names = append(names, strings.ReplaceAll(name, " ", "-"))
+	}
+	return names
+}
 
 // rules is the chart's object with the alerts.
 const rules = "PrometheusRule/seam-session-operator"
