@@ -211,14 +211,14 @@ func (r *Reconciler) remove(ctx context.Context, seen *observation) lifecycle.Ap
 // secret.name. One that another controller has taken is not owned by it.
 func (r *Reconciler) removeFormer(ctx context.Context, session *v1alpha1.SeamClientSession) error {
 	var owned corev1.SecretList
-	err := r.client.List(ctx, &owned, client.InNamespace(session.Namespace), client.MatchingFields{indexController: string(session.UID)},
+	err := r.client.List(ctx, &owned, client.InNamespace(session.Namespace), client.MatchingFields{indexController: bucket(string(session.UID))},
 		client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return err
 	}
 	for i := range owned.Items {
 		former := &owned.Items[i]
-		if former.Name == session.SecretName() {
+		if former.Name == session.SecretName() || !metav1.IsControlledBy(former, session) {
 			continue
 		}
 		if r.overtaken(ctx, session) != lifecycle.Untouched { // by now it may be the one that is wanted

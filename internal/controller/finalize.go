@@ -217,11 +217,11 @@ func (r *Reconciler) findMade(ctx context.Context, session *v1alpha1.SeamClientS
 // objects are, be it a moment later.
 func (r *Reconciler) usedByAnother(ctx context.Context, session *v1alpha1.SeamClientSession, id string) (bool, error) {
 	var all v1alpha1.SeamClientSessionList
-	if err := r.client.List(ctx, &all, client.MatchingFields{indexSession: id}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.client.List(ctx, &all, client.MatchingFields{indexSession: bucket(id)}, client.UnsafeDisableDeepCopy); err != nil {
 		return false, err
 	}
 	stays := func(other v1alpha1.SeamClientSession) bool {
-		return other.UID != session.UID && other.DeletionTimestamp.IsZero()
+		return other.Status.ClientSessionID == id && other.UID != session.UID && other.DeletionTimestamp.IsZero()
 	}
 	elsewhere := func(other v1alpha1.SeamClientSession) bool {
 		return stays(other) && other.Namespace != session.Namespace

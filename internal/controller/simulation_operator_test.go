@@ -15,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
@@ -276,14 +275,14 @@ func wanted(opts []client.ListOption) func(client.Object) bool {
 		}
 		field := options.FieldSelector.Requirements()[0]
 		if session, ok := object.(*v1alpha1.SeamClientSession); ok && field.Field == indexSession {
-			return session.Status.ClientSessionID == field.Value
+			return bucketOfSession(session) != nil // as if all were in one bucket
 		} else if ok {
 			return session.Workspace().String() == field.Value
 		}
 		if field.Field == "metadata.name" {
 			return object.GetName() == field.Value
 		}
-		return slices.ContainsFunc(object.GetOwnerReferences(), func(ref metav1.OwnerReference) bool { return string(ref.UID) == field.Value })
+		return bucketOfController(object) != nil
 	}
 }
 

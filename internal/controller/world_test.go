@@ -159,10 +159,11 @@ func (w *world) cachedClient() client.Client {
 	})
 }
 
-// listByController lists the operator's Secrets of a namespace that an object controls, as the index of the cache does.
+// listByController lists the operator's Secrets of a namespace that objects control, as the index of the cache would if all were in one
+// bucket.
 func listByController(ctx context.Context, c client.Reader, list client.ObjectList, opts ...client.ListOption) error {
 	options := (&client.ListOptions{}).ApplyOptions(opts)
-	uid, ok := options.FieldSelector.RequiresExactMatch(indexController)
+	_, ok := options.FieldSelector.RequiresExactMatch(indexController)
 	secrets, isSecrets := list.(*corev1.SecretList)
 	if !ok || !isSecrets {
 		return fmt.Errorf("the cache has no such index: %v", options.FieldSelector)
@@ -170,14 +171,15 @@ func listByController(ctx context.Context, c client.Reader, list client.ObjectLi
 	if err := c.List(ctx, secrets, client.InNamespace(options.Namespace), client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}); err != nil {
 		return err
 	}
-	secrets.Items = slices.DeleteFunc(secrets.Items, func(s corev1.Secret) bool { return !slices.Contains(controllerUID(&s), uid) })
+	secrets.Items = slices.DeleteFunc(secrets.Items, func(s corev1.Secret) bool { return bucketOfController(&s) == nil })
 	for i := range secrets.Items {
 		secrets.Items[i] = *digest(&secrets.Items[i])
 	}
 	return nil
 }
 
-// listSessions lists the sessions of this world, as the index of the cache does: those of other specs are in the same API server.
+// listSessions lists the sessions of this world, as the index of the cache would if all were in one bucket: those of other specs are in the
+// same API server, and their Seams give the same IDs.
 func (w *world) listSessions(ctx context.Context, c client.Reader, sessions *v1alpha1.SeamClientSessionList, opts ...client.ListOption) error {
 	options := (&client.ListOptions{}).ApplyOptions(opts)
 	if err := c.List(ctx, sessions, client.InNamespace(w.namespace)); err != nil {
@@ -186,9 +188,9 @@ func (w *world) listSessions(ctx context.Context, c client.Reader, sessions *v1a
 	if options.FieldSelector == nil { // of a namespace
 		return nil
 	}
-	if id, ok := options.FieldSelector.RequiresExactMatch(indexSession); ok {
+	if _, ok := options.FieldSelector.RequiresExactMatch(indexSession); ok {
 		sessions.Items = slices.DeleteFunc(sessions.Items, func(s v1alpha1.SeamClientSession) bool {
-			return s.Namespace != w.namespace || !slices.Contains(idOfSession(&s), id) // the Seams of other worlds give the same IDs
+			return s.Namespace != w.namespace || bucketOfSession(&s) == nil
 		})
 		return nil
 	}
