@@ -468,7 +468,7 @@ func (f *simFacts) cameFrom(by *simOperator, token string, question simQuestion,
 	for _, w := range slices.Backward(f.known(by)) {
 		same := w.question == question
 		switch {
-		case w.kind != simGood && w.kind != simEnded, w.ungranted && (told || !same):
+		case w.kind != simGood && (told && same || w.kind != simEnded), w.ungranted && (told || !same):
 		case w.token == token, !same:
 			return same
 		}
