@@ -77,15 +77,8 @@ var command = regexp.MustCompile("kubectl( -n [a-z{$.-]+[^ `]*)? [a-z][^`*\n]*")
 func advised(ctx context.Context) map[string][]string {
 	GinkgoHelper()
 	texts := map[string]string{"the alerts": render(ctx, monitored).field(rules, ".spec.groups[*].rules[*].annotations.description")}
-	for _, pattern := range []string{"README.md", "docs/*.md", "docs/decisions/*.md", "config/chart/templates/NOTES.txt", "config/samples/*.yaml"} {
-		files, err := filepath.Glob(filepath.Join(root, pattern))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(files).NotTo(BeEmpty())
-		for _, file := range files {
-			content, err := os.ReadFile(file)
-			Expect(err).NotTo(HaveOccurred())
-			texts[filepath.Base(file)] = strings.ReplaceAll(string(content), "\\\n", " ")
-		}
+	for file, text := range documents("README.md", "docs/*.md", "docs/decisions/*.md", "config/chart/templates/NOTES.txt", "config/samples/*.yaml") {
+		texts[file] = strings.ReplaceAll(text, "\\\n", " ")
 	}
 	session := &v1alpha1.SeamClientSession{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: "jane"}}
 	texts["a message"] = lifecycle.ConflictProblem(secret.State{Exists: true}, session).Message

@@ -4,7 +4,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -57,35 +56,42 @@ var _ = Describe("The runbook", func() {
 	})
 
 	It("links to nothing that is not there", func() {
-		for _, pattern := range []string{"README.md", "docs/*.md", "docs/decisions/*.md", "config/chart/README.md"} {
-			files, err := filepath.Glob(filepath.Join(root, pattern))
-			Expect(err).NotTo(HaveOccurred())
-			Expect(files).NotTo(BeEmpty())
-			for _, file := range files {
-				content, err := os.ReadFile(file)
-				Expect(err).NotTo(HaveOccurred())
-				for _, link := range regexp.MustCompile(`\]\(([^):#\s]*)(?:#([a-z0-9-]+))?\)`).FindAllStringSubmatch(string(content), -1) {
-					target := file
-					if link[1] != "" {
-						target = filepath.Join(filepath.Dir(file), link[1])
-					}
-					Expect(target).To(BeAnExistingFile(), "%s: %s", file, link[0])
-					if link[2] != "" {
-						Expect(anchors(target)).To(ContainElement(link[2]), "%s: %s", file, link[0])
-					}
+		for file, text := range documents("README.md", "docs/*.md", "docs/decisions/*.md", "config/chart/README.md") {
+			for _, link := range regexp.MustCompile(`\]\(([^):#\s]*)(?:#([a-z0-9-]+))?\)`).FindAllStringSubmatch(text, -1) {
+				target := file
+				if link[1] != "" {
+					target = filepath.Join(filepath.Dir(file), link[1])
+				}
+				Expect(filepath.Join(root, target)).To(BeAnExistingFile(), "%s: %s", file, link[0])
+				if link[2] != "" {
+					Expect(anchors(readFile(target))).To(ContainElement(link[2]), "%s: %s", file, link[0])
 				}
 			}
 		}
 	})
 })
 
-// anchors are what a link can name in a document: one for each heading.
-func anchors(file string) []string {
+// documents are the texts of the files that some patterns find, by their paths from the root.
+func documents(patterns ...string) map[string]string {
 	GinkgoHelper()
-	content, err := os.ReadFile(file)
-	Expect(err).NotTo(HaveOccurred())
+	texts := map[string]string{}
+	for _, pattern := range patterns {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(files).NotTo(BeEmpty(), pattern)
+		for _, file := range files {
+			path, err := filepath.Rel(root, file)
+			Expect(err).NotTo(HaveOccurred())
+			texts[path] = readFile(path)
+		}
+	}
+	return texts
+}
+
+// anchors are what a link can name in a document: one for each heading.
+func anchors(document string) []string {
 	var names []string
-	for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(string(content), -1) {
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(document, -1) {
 		name := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
 		names = append(names, strings.ReplaceAll(name, " ", "-"))
 	}
