@@ -33,11 +33,6 @@ import (
 	"github.com/seam-session-operator/seam-session-operator/internal/secret"
 )
 
-// buckets is how many there are in an index.
-const buckets = 1024
-
-var bucketSeed = maphash.MakeSeed()
-
 // Name is the name of the operator: the reporting controller of its events, and the controller in its metrics.
 const Name = "seam-session-operator"
 
@@ -240,6 +235,11 @@ func bucketOfController(object client.Object) []string {
 	}
 	return nil
 }
+
+// buckets is how many there are in an index.
+const buckets = 1024
+
+var bucketSeed = maphash.MakeSeed()
 
 // bucket is where an index has what belongs to an ID, and what belongs to a few others: who lists it has to look at each. A set for each
 // object, which an index by the ID itself would have twice, costs as much as the rest of the object.
