@@ -463,12 +463,13 @@ func (w *simWord) over(written *simWritten) bool {
 }
 
 // cameFrom says whether a token was last given in answer to a question, be it as that of a session that has ended, and no other question
-// has been answered since: whoever tried another spec in between no longer knows by which request a token came.
-func (f *simFacts) cameFrom(by *simOperator, token string, question simQuestion, told bool) bool {
+// has been answered since: whoever tried another spec in between no longer knows by which request a token came. Whoever must know that
+// may not count on an answer that ended the session, nor on one that could not be told.
+func (f *simFacts) cameFrom(by *simOperator, token string, question simQuestion, must bool) bool {
 	for _, w := range slices.Backward(f.known(by)) {
 		same := w.question == question
 		switch {
-		case w.kind != simGood && (told && same || w.kind != simEnded), w.ungranted && (told || !same):
+		case w.kind != simGood && (must && same || w.kind != simEnded), w.ungranted && (must || !same):
 		case w.token == token, !same:
 			return same
 		}
